@@ -45,33 +45,33 @@
 /* ---- drop reasons ------------------------------------------------------------------------- */
 /* The one list. 1-31 are counted by the producer in its control page, 32-63 by the daemon in the
  * ack slots at index reason - 32. A number is never reused. X(number, name, sentence) */
-#define OTLPSHM_DROP_REASONS(X)                                                                   \
-  X(1, lane_full, "no lane had room: the daemon is absent, slow, or holds unsettled spans")       \
-  X(2, lanes_busy, "every lane was leased by another thread at that instant")                     \
-  X(3, record_too_large, "the span does not fit half of the largest lane")                        \
-  X(4, forked, "the span was started before fork and ended in the child")                         \
-  X(5, no_segment, "the directory is there but no segment could be used")                         \
-  X(6, shutdown, "the span ended after its writer was shut down")                                 \
-  X(32, sampled_out, "a sampling decision of the daemon")                                         \
-  X(33, invalid_header, "the record header contradicts itself, its place or its body")            \
-  X(34, invalid_wire, "the body is not a well-formed OTLP Span message")                          \
-  X(35, invalid_utf8, "a string of the body is not UTF-8")                                        \
-  X(36, invalid_ids, "the trace id or span id is missing, zero, or of the wrong length")          \
-  X(37, invalid_scope, "the record names a scope that the segment does not hold")                 \
-  X(38, skipped, "sequences that a lane claims and whose records could not be read")              \
-  X(39, poison, "the record ended three lives of the daemon")                                     \
-  X(40, quarantined, "the segment had repeated invalid records")                                  \
-  X(41, quota, "the producer's user is over its quota")                                           \
-  X(42, export_rejected, "the backend refused the request for good")                              \
-  X(43, export_partial, "the backend rejected the span in a partial success")                     \
-  X(44, export_too_large, "one span exceeds the request limit")                                   \
-  X(45, export_expired, "the retry limit was reached")                                            \
-  X(46, spool_full, "the disk spool was full")                                                    \
-  X(47, spool_corrupt, "the disk spool could not be read back")                                   \
-  X(48, spool_io, "the disk failed")                                                              \
-  X(49, memory_limit, "the daemon was at its memory limit")                                       \
-  X(50, tail_evicted, "the tail sampler's table was full")                                        \
-  X(51, redacted, "a rule removed the span")                                                      \
+#define OTLPSHM_DROP_REASONS(X)                                                             \
+  X(1, lane_full, "no lane had room: the daemon is absent, slow, or holds unsettled spans") \
+  X(2, lanes_busy, "every lane was leased by another thread at that instant")               \
+  X(3, record_too_large, "the span does not fit half of the largest lane")                  \
+  X(4, forked, "the span was started before fork and ended in the child")                   \
+  X(5, no_segment, "the directory is there but no segment could be used")                   \
+  X(6, shutdown, "the span ended after its writer was shut down")                           \
+  X(32, sampled_out, "a sampling decision of the daemon")                                   \
+  X(33, invalid_header, "the record header contradicts itself, its place or its body")      \
+  X(34, invalid_wire, "the body is not a well-formed OTLP Span message")                    \
+  X(35, invalid_utf8, "a string of the body is not UTF-8")                                  \
+  X(36, invalid_ids, "the trace id or span id is missing, zero, or of the wrong length")    \
+  X(37, invalid_scope, "the record names a scope that the segment does not hold")           \
+  X(38, skipped, "sequences that a lane claims and whose records could not be read")        \
+  X(39, poison, "the record ended three lives of the daemon")                               \
+  X(40, quarantined, "the segment had repeated invalid records")                            \
+  X(41, quota, "the producer's user is over its quota")                                     \
+  X(42, export_rejected, "the backend refused the request for good")                        \
+  X(43, export_partial, "the backend rejected the span in a partial success")               \
+  X(44, export_too_large, "one span exceeds the request limit")                             \
+  X(45, export_expired, "the retry limit was reached")                                      \
+  X(46, spool_full, "the disk spool was full")                                              \
+  X(47, spool_corrupt, "the disk spool could not be read back")                             \
+  X(48, spool_io, "the disk failed")                                                        \
+  X(49, memory_limit, "the daemon was at its memory limit")                                 \
+  X(50, tail_evicted, "the tail sampler's table was full")                                  \
+  X(51, redacted, "a rule removed the span")                                                \
   X(52, segment_lost, "the segment was truncated or replaced under the daemon")
 
 enum otlpshm_drop_reason {
@@ -218,9 +218,10 @@ OTLPSHM_LAYOUT_ASSERT(OTLPSHM_LANE_AREAS_OFFSET % OTLPSHM_LANE_ALIGNMENT == 0);
 /* A record starts at a position that is a multiple of 8; its byte i lies in the area at offset
  * (position + i) mod lane_bytes; the next record starts at position + size rounded up to 8. */
 
-#define OTLPSHM_RECORD_SPAN 1u              /* body: the fields of one Span message */
-#define OTLPSHM_RECORD_SPAN_INLINE_SCOPE 2u /* body: u32 n, n bytes of a resource row,
-                                               u32 m, m bytes of a scope row, then the fields */
+#define OTLPSHM_RECORD_SPAN 1u /* body: the fields of one Span message */
+#define OTLPSHM_RECORD_SPAN_INLINE_SCOPE        \
+  2u /* body: u32 n, n bytes of a resource row, \
+        u32 m, m bytes of a scope row, then the fields */
 
 #define OTLPSHM_RECORD_ONLY 0x0001u            /* not sampled; the daemon may still keep it */
 #define OTLPSHM_RECORD_PARENT_SAMPLED 0x0002u  /* the parent's W3C sampled flag */
@@ -281,8 +282,8 @@ struct otlpshm_ack_header {
   /*  128 */ uint32_t state; /* enum otlpshm_ack_state; producers load it at each commit */
   /*  132 */ uint8_t reserved_132[124];
   /*  256 */ uint64_t dropped_echo[OTLPSHM_PRODUCER_REASONS]; /* producer drops that were counted */
-  /*  512 */ uint64_t adoptions;    /* daemons that took this segment over, the first included */
-  /*  520 */ uint64_t flush_echo;   /* newest flush_request that was acted on */
+  /*  512 */ uint64_t adoptions;  /* daemons that took this segment over, the first included */
+  /*  520 */ uint64_t flush_echo; /* newest flush_request that was acted on */
   /*  528 */ uint8_t reserved_528[3568];
 };
 OTLPSHM_LAYOUT_ASSERT(sizeof(struct otlpshm_ack_header) == 4096);
@@ -327,7 +328,7 @@ OTLPSHM_LAYOUT_FIELD(otlpshm_ack_slot, reserved, 8);
 OTLPSHM_LAYOUT_FIELD(otlpshm_ack_slot, copies, 64);
 
 /* Size of an ack file: header page and slots, rounded up to 4096. */
-#define OTLPSHM_ACK_FILE_BYTES(lane_count)                                                      \
+#define OTLPSHM_ACK_FILE_BYTES(lane_count)                                                        \
   ((OTLPSHM_ACK_SLOTS_OFFSET + (uint64_t)(lane_count) * sizeof(struct otlpshm_ack_slot) + 4095) & \
    ~(uint64_t)4095)
 
@@ -394,7 +395,7 @@ OTLPSHM_LAYOUT_FIELD(otlpshm_clock, reserved, 40);
 
 struct otlpshm_state {
   /*    0 */ struct otlpshm_file_header file; /* id = identity of this file, kept across daemons */
-  /*   64 */ uint64_t lives; /* daemons that have run on this file */
+  /*   64 */ uint64_t lives;                  /* daemons that have run on this file */
   /*   72 */ uint8_t reserved_72[56];
   /*  128 */ uint64_t heartbeat; /* + 1 each second; unchanged for 10 s = expired */
   /*  136 */ uint8_t reserved_136[120];

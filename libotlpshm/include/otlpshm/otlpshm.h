@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* otlpshm.h: the public API of libotlpshm. C99; also C++.
+ *   A span is encoded, once, as OTLP bytes in memory that the caller owns, and copied at its end
+ *   into a lane in shared memory; the daemon otlpshmd takes it from there.
+ *   Never  blocks, locks, makes a system call (but to wake a sleeping daemon), prints, aborts, or
+ *          sets errno, on the span path. Without a daemon every call is a no-op.
+ *   Text   is UTF-8 with a length in bytes; the _cstr forms take NUL-terminated text. */
+#ifndef OTLPSHM_OTLPSHM_H
+#define OTLPSHM_OTLPSHM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define OTLPSHM_API __attribute__((visibility("default")))
+#else
+#define OTLPSHM_API
+#endif
+
+#define OTLPSHM_VERSION_MAJOR 0
+#define OTLPSHM_VERSION_MINOR 1
+#define OTLPSHM_VERSION_PATCH 0
+#define OTLPSHM_VERSION_STRING "0.1.0"
+
+/* The version of the library that was linked or loaded, like "0.1.0". Static storage.
+ * Thread-safety: any. Signals: safe. Fork: safe. */
+OTLPSHM_API const char* otlpshm_version(void);
+
+/* ---- status ------------------------------------------------------------------------------- */
+
+/* 0 is success; every other status is negative. Numbers are part of the ABI. */
+enum otlpshm_status {
+  OTLPSHM_OK = 0,
+  OTLPSHM_ERROR_INVALID_ARGUMENT = -1, /* a null pointer, an unknown size, text too long */
+  OTLPSHM_ERROR_NO_MEMORY = -2,        /* writers, or the memory of this call, ran out */
+  OTLPSHM_ERROR_DISABLED = -3,         /* OTEL_SDK_DISABLED=true */
+  OTLPSHM_ERROR_NO_DIRECTORY = -4,     /* the directory does not exist: no daemon on this machine */
+  OTLPSHM_ERROR_NO_DAEMON = -5,        /* no state or ack, or the daemon's heartbeat has stopped */
+  OTLPSHM_ERROR_UNTRUSTED = -6,        /* a file or directory fails the checks of docs/abi.md */
+  OTLPSHM_ERROR_ABI_SKEW = -7,         /* the daemon speaks another version of the format */
+  OTLPSHM_ERROR_NO_SPACE = -8,         /* the file system is too full, or a size limit forbids it */
+  OTLPSHM_ERROR_SYSTEM = -9,           /* the kernel refused something else */
+  OTLPSHM_ERROR_TIMEOUT = -10,         /* not settled in time; nothing is lost by that */
+  OTLPSHM_ERROR_SHUTDOWN = -11,        /* the writer has been shut down */
+  OTLPSHM_ERROR_DROPPED = -12          /* the span was dropped, and counted; see the statistics */
+};
+
+/* One English sentence for a status. Static storage; never null.
+ * Thread-safety: any. Signals: safe. Fork: safe. */
+OTLPSHM_API const char* otlpshm_strerror(int status);
+
+/* ---- values ------------------------------------------------------------------------------- */
+
+enum otlpshm_value_type {
+  OTLPSHM_VALUE_STRING = 1,
+  OTLPSHM_VALUE_BOOL = 2,
+  OTLPSHM_VALUE_INT = 3,
+  OTLPSHM_VALUE_DOUBLE = 4
+};
+
+/* A key and a value, for resources, scopes and events. The text is borrowed for the call. */
+struct otlpshm_attribute {
+  const char* key;
+  size_t key_bytes; /* 0: key is NUL-terminated */
+  int type;         /* enum otlpshm_value_type */
+  union {
+    struct {
+      const char* text;
+      size_t bytes;
+    } string;
+    int boolean; /* 0 or 1 */
+    int64_t integer;
+    double number;
+  } value;
+};
+
+/* ---- writer ------------------------------------------------------------------------------- */
+
+/* A writer is a resource, an instrumentation scope, limits and a sampler. All writers of a process
+ * that use one directory share one segment. Writers are few (64 at a time) and live long. */
+typedef struct otlpshm_writer otlpshm_writer;
+
+/* Zero-fill, set size to sizeof, set what you need. A zero field is its default. */
+struct otlpshm_writer_options {
+  size_t size;
+  const char* directory;    /* default: OTLPSHM_DIR, else /run/otlpshm */
+  const char* service_name; /* default: OTEL_SERVICE_NAME, else service.name of
+                               OTEL_RESOURCE_ATTRIBUTES, else unknown_service:<program> */
+  const struct otlpshm_attribute* resource_attributes; /* beat the environment's */
+  size_t resource_attribute_count;
+  const char* resource_schema_url;
+  const char* scope_name; /* the instrumentation scope; default: "" (unknown) */
+  const char* scope_version;
+  const char* scope_schema_url;
+  const struct otlpshm_attribute* scope_attributes;
+  size_t scope_attribute_count;
+  size_t lane_bytes_budget;     /* of the process's segment; default 16 MiB; first writer wins */
+  uint32_t attribute_count_max; /* default: environment, else 128 */
+  uint32_t attribute_value_length_max; /* characters; default: environment, else no limit */
+  uint32_t event_count_max;            /* default: environment, else 128 */
+  uint32_t link_count_max;             /* default: environment, else 128 */
+};
+
+/* Opens a writer. options may be null. *writer is set also when there is no directory or daemon:
+ * such a writer is valid, its spans are no-ops, and it attaches by itself when they appear.
+ * Returns OTLPSHM_OK, or INVALID_ARGUMENT or NO_MEMORY, in which case *writer is null (null is a
+ * valid writer everywhere: a no-op).
+ * Thread-safety: any. Signals: unsafe. Fork: the child keeps the writer. */
+OTLPSHM_API int otlpshm_writer_open(otlpshm_writer** writer,
+                                    const struct otlpshm_writer_options* options);
+
+/* Waits until everything that was committed before the call has settled: acknowledged by the
+ * backend, or spooled, or dropped with a reason. timeout_ms is an upper bound; 0 only asks.
+ * Returns OTLPSHM_OK, TIMEOUT, NO_DAEMON (no ack, or the heartbeat has stopped), or SHUTDOWN.
+ * Thread-safety: any. Signals: unsafe. Fork: safe. */
+OTLPSHM_API int otlpshm_force_flush(otlpshm_writer* writer, uint32_t timeout_ms);
+
+/* force_flush, then releases the writer; the last writer of a directory also unmaps the segment.
+ * What has not settled stays in shared memory for the daemon. Spans of the writer that end later
+ * are dropped with the reason `shutdown`. The pointer must not be used again.
+ * Returns what force_flush returned. Thread-safety: any, once. Signals: unsafe. Fork: safe. */
+OTLPSHM_API int otlpshm_shutdown(otlpshm_writer* writer, uint32_t timeout_ms);
+
+#define OTLPSHM_STATS_REASONS 64
+
+/* Set size to sizeof before the call. All counts are of the process and the writer's directory. */
+struct otlpshm_stats {
+  size_t size;
+  uint64_t ended;                          /* spans ended: committed or dropped by the library */
+  uint64_t committed;                      /* spans in shared memory, settled ones included */
+  uint64_t settled;                        /* of these, settled by the daemon */
+  uint64_t exported;                       /* of these, acknowledged by a backend */
+  uint64_t dropped[OTLPSHM_STATS_REASONS]; /* by reason: see otlpshm_drop_reason_name */
+  uint64_t attributes_dropped; /* over a limit, or without room; their spans were kept */
+  uint32_t lanes_open;
+  uint32_t lanes_lost; /* lanes whose lease died with a thread */
+};
+
+/* What was counted so far. Thread-safety: any. Signals: unsafe. Fork: counts start at 0 in a child.
+ */
+OTLPSHM_API int otlpshm_writer_stats(otlpshm_writer* writer, struct otlpshm_stats* stats);
+
+/* Why spans do or do not arrive: OTLPSHM_OK while a daemon is attached, else the reason as a
+ * status. Thread-safety: any. Signals: unsafe. Fork: safe. */
+OTLPSHM_API int otlpshm_writer_status(otlpshm_writer* writer);
+
+/* The name of a drop reason ("lane_full"), as in docs/abi.md and in the daemon's metrics; null for
+ * a number that is not a reason. Thread-safety: any. Signals: safe. Fork: safe. */
+OTLPSHM_API const char* otlpshm_drop_reason_name(unsigned reason);
+
+/* ---- context ------------------------------------------------------------------------------ */
+
+#define OTLPSHM_TRACE_FLAG_SAMPLED 0x01
+#define OTLPSHM_TRACE_FLAG_RANDOM 0x02
+
+/* A W3C span context. All zero is "no context". */
+struct otlpshm_context {
+  uint8_t trace_id[16];
+  uint8_t span_id[8];
+  uint8_t trace_flags;
+  uint8_t is_remote; /* 1 when it was extracted from a carrier */
+  uint16_t reserved; /* 0 */
+  uint32_t trace_state_bytes;
+  const char* trace_state; /* W3C tracestate text; borrowed from the carrier or from a span */
+};
+
+#define OTLPSHM_TRACEPARENT_BYTES 55 /* without the NUL */
+
+/* Writes the 55 characters of a version 00 traceparent, and a NUL, into out.
+ * Returns OTLPSHM_OK, or INVALID_ARGUMENT for a context without ids (out is then "").
+ * Thread-safety: any. Signals: safe. Fork: safe. Source: W3C Trace Context, traceparent. */
+OTLPSHM_API int otlpshm_traceparent_inject(const struct otlpshm_context* context,
+                                           char out[OTLPSHM_TRACEPARENT_BYTES + 1]);
+
+/* Reads a traceparent header's value; surrounding spaces and tabs are ignored. Sets is_remote.
+ * Returns OTLPSHM_OK, or INVALID_ARGUMENT, in which case *context is all zero: start a new trace.
+ * Thread-safety: any. Signals: safe. Fork: safe. Source: W3C Trace Context, traceparent. */
+OTLPSHM_API int otlpshm_traceparent_extract(const char* value, size_t bytes,
+                                            struct otlpshm_context* context);
+
+/* ---- span --------------------------------------------------------------------------------- */
+
+/* A span in the making. The caller owns it (a local variable will do); all zero is a valid span
+ * that does nothing. Do not copy it. One thread at a time may use it. */
+struct otlpshm_span {
+  uint64_t private_words[128];
+};
+
+enum otlpshm_span_kind {
+  OTLPSHM_KIND_INTERNAL = 1,
+  OTLPSHM_KIND_SERVER = 2,
+  OTLPSHM_KIND_CLIENT = 3,
+  OTLPSHM_KIND_PRODUCER = 4,
+  OTLPSHM_KIND_CONSUMER = 5
+};
+
+enum otlpshm_status_code {
+  OTLPSHM_STATUS_UNSET = 0,
+  OTLPSHM_STATUS_OK = 1,
+  OTLPSHM_STATUS_ERROR = 2
+};
+
+/* The span lives in a signal handler: no allocation (it truncates), no attaching. */
+#define OTLPSHM_SPAN_SIGNAL_SAFE 0x1u
+
+/* Zero-fill, set size to sizeof, set what you need. */
+struct otlpshm_start_options {
+  size_t size;
+  const struct otlpshm_context* parent; /* null or without ids: a new trace */
+  int kind;                             /* enum otlpshm_span_kind; 0: internal */
+  uint32_t flags;                       /* OTLPSHM_SPAN_* */
+  uint64_t start_unix_nano;             /* 0: now */
+};
+
+/* Starts a span. options may be null: a new trace, internal, now. A span that was started must be
+ * ended or discarded. Names are cut at 1024 bytes, never inside a character.
+ * Thread-safety: any (one thread per span). Signals: safe with OTLPSHM_SPAN_SIGNAL_SAFE.
+ * Fork: a span started before a fork must be ended by the parent. */
+OTLPSHM_API void otlpshm_span_start(otlpshm_writer* writer, struct otlpshm_span* span,
+                                    const char* name, size_t name_bytes,
+                                    const struct otlpshm_start_options* options);
+OTLPSHM_API void otlpshm_span_start_cstr(otlpshm_writer* writer, struct otlpshm_span* span,
+                                         const char* name,
+                                         const struct otlpshm_start_options* options);
+
+/* 1 when what is set on the span will be exported or may be; 0 for a no-op or ended span.
+ * Thread-safety, signals, fork: as otlpshm_span_start; so too for all that follow. */
+OTLPSHM_API int otlpshm_span_is_recording(const struct otlpshm_span* span);
+
+/* The span's own context, for children and carriers; all zero for a no-op span. trace_state stays
+ * valid until the span ends or is written to. */
+OTLPSHM_API void otlpshm_span_get_context(const struct otlpshm_span* span,
+                                          struct otlpshm_context* context);
+
+/* Set an attribute. A key that was set before is replaced. Beyond the limits, or without a key, the
+ * attribute is dropped and counted in the span's dropped_attributes_count. Text that is not UTF-8
+ * is kept as bytes_value. */
+OTLPSHM_API void otlpshm_span_set_string(struct otlpshm_span* span, const char* key,
+                                         size_t key_bytes, const char* value, size_t value_bytes);
+OTLPSHM_API void otlpshm_span_set_int(struct otlpshm_span* span, const char* key, size_t key_bytes,
+                                      int64_t value);
+OTLPSHM_API void otlpshm_span_set_double(struct otlpshm_span* span, const char* key,
+                                         size_t key_bytes, double value);
+OTLPSHM_API void otlpshm_span_set_bool(struct otlpshm_span* span, const char* key, size_t key_bytes,
+                                       int value);
+OTLPSHM_API void otlpshm_span_set_string_cstr(struct otlpshm_span* span, const char* key,
+                                              const char* value);
+OTLPSHM_API void otlpshm_span_set_int_cstr(struct otlpshm_span* span, const char* key,
+                                           int64_t value);
+OTLPSHM_API void otlpshm_span_set_double_cstr(struct otlpshm_span* span, const char* key,
+                                              double value);
+OTLPSHM_API void otlpshm_span_set_bool_cstr(struct otlpshm_span* span, const char* key, int value);
+
+/* Adds an event; unix_nano 0 is now. Beyond the limits it is dropped and counted in the span's
+ * dropped_events_count. */
+OTLPSHM_API void otlpshm_span_add_event(struct otlpshm_span* span, const char* name,
+                                        size_t name_bytes, uint64_t unix_nano,
+                                        const struct otlpshm_attribute* attributes,
+                                        size_t attribute_count);
+OTLPSHM_API void otlpshm_span_add_event_cstr(struct otlpshm_span* span, const char* name,
+                                             const struct otlpshm_attribute* attributes,
+                                             size_t attribute_count);
+
+/* Sets the status. Ok is final; Error beats Unset; Unset changes nothing. The description counts
+ * only with Error and may be null. Source: OpenTelemetry Trace API, Set Status. */
+OTLPSHM_API void otlpshm_span_set_status(struct otlpshm_span* span, int code,
+                                         const char* description, size_t description_bytes);
+OTLPSHM_API void otlpshm_span_set_status_cstr(struct otlpshm_span* span, int code,
+                                              const char* description);
+
+/* Replaces the name. */
+OTLPSHM_API void otlpshm_span_update_name(struct otlpshm_span* span, const char* name,
+                                          size_t name_bytes);
+
+/* Ends the span now, or at a given time, and commits it. Afterwards the span is a no-op and may be
+ * started again. Returns OTLPSHM_OK when the span is in shared memory (or is a no-op); from then on
+ * neither the end of this process nor of the daemon loses it. Else DROPPED: counted by reason. */
+OTLPSHM_API int otlpshm_span_end(struct otlpshm_span* span);
+OTLPSHM_API int otlpshm_span_end_at(struct otlpshm_span* span, uint64_t end_unix_nano);
+
+/* Forgets a span without recording it. It does not count as ended. */
+OTLPSHM_API void otlpshm_span_discard(struct otlpshm_span* span);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
