@@ -9,7 +9,7 @@ Used   as a pytest plugin here, by catch_main.cc there, and by run_test.py, whic
 
 import os
 
-WORST_LAST = ("skipped", "passed", "begun", "failed")
+WORST_LAST = ("begun", "skipped", "passed", "failed")  # begun: until any of the others
 
 
 def read(path):
@@ -27,12 +27,8 @@ def read(path):
         elif state not in WORST_LAST:
             cases[f"unreadable ledger line {line!r}"] = "failed"
         else:
-            # "begun" is worse than nothing, but any end of the same case settles it.
-            before = cases.get(name, state)
-            if before == "begun" or (
-                state != "begun" and WORST_LAST.index(state) > WORST_LAST.index(before)
-            ):
-                cases[name] = state
+            before = cases.get(name, "begun")
+            cases[name] = max(before, state, key=WORST_LAST.index)
     return has_runner, cases
 
 

@@ -104,21 +104,26 @@ def run(build, suites, without, sanitized, run_id, tally):
             meson.wait()
         watch.join()
 
-    log = build / "meson-logs" / f"{logbase}.json"
-    results = []
-    if log.exists():
-        results = [json.loads(line) for line in log.read_text().splitlines()]
+    # meson adds the wrapper's name to the logs' names.
+    logs = list((build / "meson-logs").glob(f"{logbase}*"))
+    results = [
+        json.loads(line)
+        for log in logs
+        if log.suffix == ".json"
+        for line in log.read_text().splitlines()
+    ]
     for result in results:
         count(result, tally)
     if len(results) < len(tests):
         tally.fail(f"{build.name}: {len(tests) - len(results)} of {len(tests)} tests did not run")
-    for leftover in (build / "meson-logs").glob(f"{logbase}*"):
-        if not tally.failed:
-            leftover.unlink()
+    if not tally.failed:
+        for log in logs:
+            log.unlink()
 
 
 def count(result, tally):
-    suites = [suite.rpartition(":")[2] for suite in result["suite"]]
+    # meson logs "project:suite+suite / name".
+    suites = result["name"].partition(" / ")[0].rpartition(":")[2].split("+")
     output = result.get("stdout") or ""
     numbers = CASES.findall(output)
     if numbers:

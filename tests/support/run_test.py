@@ -75,7 +75,7 @@ def kill(processes):
     deadline = time.monotonic() + GRACE_S
     while descendants() and time.monotonic() < deadline:
         time.sleep(0.02)
-        reap()
+    reap()
 
 
 def files_left(directory):
