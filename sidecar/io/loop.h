@@ -38,7 +38,6 @@ using TimerId = uint64_t;  // 0 is never a timer
 
 class Loop {
  public:
-  explicit Loop(std::unique_ptr<Backend> backend);  // for make_loop
   ~Loop();  // bounded: a helper thread in a futex or a membarrier is waited for, 1 s at most
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -92,53 +91,60 @@ class Loop {
   size_t run_once(uint64_t timeout_ns);
 
  private:
+  friend std::unique_ptr<Loop> make_loop(LoopKind kind, std::string* error);
+
   struct Watch {
     uint64_t token;
+    bool own;  // the loop's own descriptor: what it leads to is counted, not this call
     Callback ready;
   };
   struct Timer {
-    TimerId id;
     uint64_t period_ns;  // 0: once
     Callback due;
   };
   // Due time first; ids grow, so that equal due times run in the order of setting.
   using TimerKey = std::pair<uint64_t, TimerId>;
 
+  Loop(std::unique_ptr<Backend> backend, int wake_fd);
   uint64_t next_token(int fd);
-  bool watch_own(int fd, Callback ready);
-  TimerId add_timer(uint64_t delay_ns, uint64_t period_ns, Callback due);
-  size_t run_ready(uint64_t token);
-  size_t run_timers();
-  size_t run_posted();
-  size_t run_signals();
-  size_t run_futex(uint64_t token);
+  bool add_watch(int fd, Interest interest, bool own, Callback ready);
+  TimerId add_timer(uint64_t delay_ms, uint64_t period_ns, Callback due);
   uint64_t wait_ns(uint64_t timeout_ns) const;
+  void run_ready(uint64_t token);
+  void run_timers();
+  void run_posted();
+  void run_signals();
+  void run_futex(uint64_t token);
 
   std::unique_ptr<Backend> backend_;
-  uint32_t generation_ = 0;
+  bool in_turn_ = false;
+  size_t callbacks_run_ = 0;  // in this turn
+  uint32_t generation_ = 0;   // of the last token
   std::unordered_map<int, std::shared_ptr<Watch>> watches_;
-  std::vector<uint64_t> ready_;  // tokens of this turn; kept to reuse its storage
+  std::vector<uint64_t> ready_;  // tokens of this turn; kept for its storage
 
   TimerId last_timer_ = 0;
+  uint64_t timers_run_until_ns_ = 0;
   std::map<TimerKey, Timer> timers_;
-  std::unordered_map<TimerId, uint64_t> timer_due_;  // id → due time, to find its key
+  std::unordered_map<TimerId, uint64_t> timer_due_ns_;  // to find a timer's key
 
-  int wake_fd_ = -1;
+  int wake_fd_;
   std::mutex posted_mutex_;
   std::vector<Callback> posted_;  // guarded by posted_mutex_
+  std::vector<Callback> to_run_;  // taken from posted_; kept for its storage
 
   int signal_fd_ = -1;
   std::map<int, Callback> signals_;
 
   uint64_t futex_token_ = 0;  // 0: not armed
-  bool futex_in_backend_ = false;
   Callback on_futex_wake_;
   std::unique_ptr<FutexWaiter> futex_waiter_;  // made when the backend cannot wait on a futex
   std::unique_ptr<Fence> fence_;               // made by the first fence
 };
 
-// `automatic` takes io_uring where kernel and sandbox allow it and epoll elsewhere. Null, and a
-// sentence in `error` that names the reason and the remedy, if the kind asked for is refused.
+// `automatic` takes io_uring where kernel and sandbox allow it and epoll elsewhere; `error` then
+// says why not io_uring. Null, and a sentence in `error` that names the reason and the remedy, if
+// the kind asked for is refused. `error` is empty when nothing was refused.
 std::unique_ptr<Loop> make_loop(LoopKind kind, std::string* error);
 
 }  // namespace otlpshm::io
