@@ -88,7 +88,8 @@ class Tree:
         if listed.returncode == 0:
             paths = [os.fsdecode(path) for path in listed.stdout.split(b"\0") if path]
         else:  # a source archive has no git directory
-            paths = [str(path.relative_to(root)) for path in Path(root).rglob("*") if path.is_file()]
+            found = [path.relative_to(root) for path in Path(root).rglob("*") if path.is_file()]
+            paths = [str(path) for path in found if path.parts[0] != "build"]
         self.files = {}
         for path in paths:
             try:
