@@ -40,7 +40,10 @@ class EpollBackend final : public Backend {
   void wait(uint64_t timeout_ns, std::vector<uint64_t>* ready) override {
     std::array<epoll_event, 256> events;
     const int count = wait_for(timeout_ns, events.data(), static_cast<int>(events.size()));
-    for (int i = 0; i < count; ++i) ready->push_back(events[static_cast<size_t>(i)].data.u64);
+    for (int i = 0; i < count; ++i) {
+      const uint64_t token = events[static_cast<size_t>(i)].data.u64;  // packed: no reference to it
+      ready->push_back(token);
+    }
   }
 
  private:
