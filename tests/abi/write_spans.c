@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* write_spans.c DIRECTORY CASE: writes spans through the public API, then dies without cleaning up.
+ *   Owns    the content of each case; test_segments.py says the same in Python.
+ *   Never   needs a daemon: a segment waits for one.
+ *   Prints  a traceparent and the result of each end, in the order of the ends. */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "otlpshm/otlpshm.h"
+
+#define MILLISECOND UINT64_C(1000000)
+#define START (UINT64_C(1700000000000) * MILLISECOND)
+
+static otlpshm_writer* open_writer(struct otlpshm_writer_options* options, const char* directory) {
+  otlpshm_writer* writer = NULL;
+  options->size = sizeof *options;
+  options->directory = directory;
+  int status = otlpshm_writer_open(&writer, options);
+  if (status != OTLPSHM_OK) {
+    fprintf(stderr, "otlpshm_writer_open: %s\n", otlpshm_strerror(status));
+    exit(2);
+  }
+  return writer;
+}
+
+/* Ends the span at `end` and prints what came of it. */
+static int finish(struct otlpshm_span* span, uint64_t end) {
+  struct otlpshm_context context;
+  char text[OTLPSHM_TRACEPARENT_BYTES + 1];
+  otlpshm_span_get_context(span, &context);
+  otlpshm_traceparent_inject(&context, text);
+  int status = otlpshm_span_end_at(span, end);
+  printf("%s %d\n", text, status);
+  return status;
+}
+
+static struct otlpshm_attribute string_attribute(const char* key, const char* value) {
+  struct otlpshm_attribute attribute = {.key = key, .type = OTLPSHM_VALUE_STRING};
+  attribute.value.string.text = value;
+  attribute.value.string.bytes = strlen(value);
+  return attribute;
+}
+
+/* Every kind, status, value type, events, a parent, a name that changes. */
+static void write_kinds(const char* directory) {
+  struct otlpshm_attribute resource[4] = {
+      string_attribute("deployment.environment", "t\xc3\xa4st"),
+      {.key = "workers", .type = OTLPSHM_VALUE_INT, .value.integer = -3},
+      {.key = "ratio", .type = OTLPSHM_VALUE_DOUBLE, .value.number = 0.25},
+      {.key = "canary", .type = OTLPSHM_VALUE_BOOL, .value.boolean = 1},
+  };
+  struct otlpshm_attribute scope[1] = {string_attribute("scope.key", "scope value")};
+  struct otlpshm_writer_options options = {
+      .service_name = "kinds",
+      .resource_attributes = resource,
+      .resource_attribute_count = 4,
+      .resource_schema_url = "https://example.org/resource",
+      .scope_name = "kinds.scope",
+      .scope_version = "1.2.3",
+      .scope_schema_url = "https://example.org/scope",
+      .scope_attributes = scope,
+      .scope_attribute_count = 1,
+  };
+  otlpshm_writer* writer = open_writer(&options, directory);
+  struct otlpshm_context parent = {.trace_flags = OTLPSHM_TRACE_FLAG_SAMPLED, .is_remote = 1};
+  for (unsigned i = 0; i < sizeof parent.trace_id; i++) parent.trace_id[i] = (uint8_t)(0xa0 + i);
+  for (unsigned i = 0; i < sizeof parent.span_id; i++) parent.span_id[i] = (uint8_t)(0xb0 + i);
+
+  for (int kind = OTLPSHM_KIND_INTERNAL; kind <= OTLPSHM_KIND_CONSUMER; kind++) {
+    struct otlpshm_span span;
+    struct otlpshm_start_options start = {
+        .size = sizeof start, .parent = &parent, .kind = kind, .start_unix_nano = START};
+    otlpshm_span_start_cstr(writer, &span, "first name", &start);
+    otlpshm_span_set_string_cstr(&span, "string", "gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\xa7");
+    otlpshm_span_set_string_cstr(&span, "empty", "");
+    otlpshm_span_set_string(&span, "not utf-8", 9, "\xff\xfe", 2);
+    otlpshm_span_set_int_cstr(&span, "int", -1);
+    otlpshm_span_set_int_cstr(&span, "int.min", INT64_MIN);
+    otlpshm_span_set_int_cstr(&span, "int.max", INT64_MAX);
+    otlpshm_span_set_double_cstr(&span, "double", -1.5e300);
+    otlpshm_span_set_bool_cstr(&span, "true", 1);
+    otlpshm_span_set_bool_cstr(&span, "false", 0);
+    otlpshm_span_set_string_cstr(&span, "twice", "once");
+    otlpshm_span_set_int_cstr(&span, "twice", kind);
+    struct otlpshm_attribute on_event[2] = {
+        string_attribute("event.key", "event value"),
+        {.key = "count", .type = OTLPSHM_VALUE_INT, .value.integer = 1 << 20}};
+    otlpshm_span_add_event(&span, "timed", 5, START + MILLISECOND, on_event, 2);
+    otlpshm_span_add_event(&span, "bare", 4, START + 2 * MILLISECOND, NULL, 0);
+    otlpshm_span_set_status_cstr(&span, kind % 3, kind % 3 == 2 ? "because" : NULL);
+    otlpshm_span_update_name(&span, "second \xc3\xa9", 9);
+    finish(&span, START + (uint64_t)kind * MILLISECOND);
+  }
+
+  struct otlpshm_span root; /* no options: a new trace, internal, now */
+  otlpshm_span_start_cstr(writer, &root, "root", NULL);
+  finish(&root, 1); /* before it started: the clock of another world */
+  struct otlpshm_span forgotten;
+  otlpshm_span_start_cstr(writer, &forgotten, "forgotten", NULL);
+  otlpshm_span_discard(&forgotten);
+}
+
+/* Two resources, three scopes, one of them asked for twice. */
+static void write_scopes(const char* directory) {
+  static const struct {
+    const char* service;
+    const char* scope;
+  } rows[] = {{"a", "one"}, {"a", "two"}, {"b", "one"}, {"a", "one"}};
+  for (unsigned i = 0; i < 4; i++) {
+    struct otlpshm_writer_options options = {.service_name = rows[i].service,
+                                             .scope_name = rows[i].scope};
+    otlpshm_writer* writer = open_writer(&options, directory);
+    struct otlpshm_span span;
+    otlpshm_span_start_cstr(writer, &span, rows[i].scope, NULL);
+    finish(&span, UINT64_MAX >> 1);
+  }
+}
+
+/* Fills lanes that nobody drains, until spans are dropped. */
+static void write_full(const char* directory) {
+  static char text[3000];
+  memset(text, 'x', sizeof text);
+  struct otlpshm_writer_options options = {.service_name = "full",
+                                           .lane_bytes_budget = (8 * 64 + 1024) * 1024};
+  otlpshm_writer* writer = open_writer(&options, directory);
+  unsigned dropped = 0;
+  for (unsigned i = 0; i < 20000 && dropped < 7; i++) {
+    struct otlpshm_span span;
+    otlpshm_span_start_cstr(writer, &span, "full", NULL);
+    otlpshm_span_set_string(&span, "text", 4, text, i * 37 % sizeof text);
+    dropped += finish(&span, UINT64_MAX >> 1) == OTLPSHM_ERROR_DROPPED;
+  }
+  static char huge[3 << 20];
+  memset(huge, 'y', sizeof huge);
+  struct otlpshm_span span;
+  otlpshm_span_start_cstr(writer, &span, "huge", NULL);
+  otlpshm_span_set_string(&span, "text", 4, huge, sizeof huge);
+  finish(&span, UINT64_MAX >> 1);
+}
+
+/* Waits also for a daemon that has not found the segment yet. */
+static void flush(otlpshm_writer* writer) {
+  for (int tries = 0; tries < 20000; tries++) {
+    int status = otlpshm_force_flush(writer, 20000);
+    if (status == OTLPSHM_OK) return;
+    if (status != OTLPSHM_ERROR_NO_DAEMON) break;
+    usleep(1000);
+  }
+  exit(4);
+}
+
+/* What a daemon releases while it runs: spans of many sizes until lane 0 went round `ROUNDS` times,
+ * each waited for, so that none is dropped. */
+#define ROUNDS 3
+static void write_wrap(const char* directory) {
+  static char text[4000];
+  memset(text, 'w', sizeof text);
+  struct otlpshm_writer_options options = {.service_name = "wrap",
+                                           .lane_bytes_budget = (8 * 64 + 1024) * 1024};
+  otlpshm_writer* writer = open_writer(&options, directory);
+  size_t written = 0;
+  for (unsigned i = 0; written < ROUNDS * 1024 * 1024; i++) {
+    struct otlpshm_span span;
+    otlpshm_span_start_cstr(writer, &span, "wrap", NULL);
+    size_t bytes = i * 61 % sizeof text;
+    otlpshm_span_set_string(&span, "text", 4, text, bytes);
+    written += bytes;
+    if (finish(&span, UINT64_MAX >> 1) != OTLPSHM_OK) exit(3);
+    if (i % 64 == 63) flush(writer);
+  }
+  struct otlpshm_span last; /* stays in the lane: the daemon is stopped by now */
+  puts("flushed");
+  fflush(stdout);
+  getchar();
+  for (unsigned i = 0; i < 100; i++) {
+    otlpshm_span_start_cstr(writer, &last, "last", NULL);
+    otlpshm_span_set_string(&last, "text", 4, text, i * 97 % sizeof text);
+    finish(&last, UINT64_MAX >> 1);
+  }
+}
+
+#define THREADS 8
+#define SPANS 500
+
+struct work {
+  pthread_t thread;
+  otlpshm_writer* writer;
+  pthread_barrier_t* barrier;
+  int64_t number;
+};
+
+static void* write_some(void* argument) {
+  struct work* work = argument;
+  pthread_barrier_wait(work->barrier);
+  for (int64_t i = 0; i < SPANS; i++) {
+    struct otlpshm_span span;
+    otlpshm_span_start_cstr(work->writer, &span, "thread", NULL);
+    otlpshm_span_set_int_cstr(&span, "thread", work->number);
+    otlpshm_span_set_int_cstr(&span, "index", i);
+    if (otlpshm_span_end(&span) != OTLPSHM_OK) exit(3);
+  }
+  return NULL;
+}
+
+static void write_threads(const char* directory) {
+  struct otlpshm_writer_options options = {.service_name = "threads"};
+  struct work works[THREADS];
+  pthread_barrier_t barrier;
+  pthread_barrier_init(&barrier, NULL, THREADS);
+  otlpshm_writer* writer = open_writer(&options, directory);
+  for (int i = 0; i < THREADS; i++) {
+    works[i] = (struct work){.writer = writer, .barrier = &barrier, .number = i};
+    if (pthread_create(&works[i].thread, NULL, write_some, &works[i]) != 0) exit(2);
+  }
+  for (int i = 0; i < THREADS; i++) pthread_join(works[i].thread, NULL);
+}
+
+int main(int argc, char** argv) {
+  static const struct {
+    const char* name;
+    void (*write)(const char* directory);
+  } cases[] = {{"kinds", write_kinds},
+               {"scopes", write_scopes},
+               {"full", write_full},
+               {"wrap", write_wrap},
+               {"threads", write_threads}};
+  for (size_t i = 0; argc == 3 && i < sizeof cases / sizeof *cases; i++) {
+    if (strcmp(cases[i].name, argv[2]) == 0) {
+      cases[i].write(argv[1]);
+      fflush(stdout);
+      _exit(0); /* no clean exit: the segment stays */
+    }
+  }
+  fprintf(stderr, "usage: write_spans DIRECTORY kinds|scopes|full|wrap|threads\n");
+  return 64;
+}
