@@ -80,7 +80,7 @@ rm -f "$root"/etc/apt/apt.conf.d/20packagekit "$root"/etc/apt/apt.conf.d/50appst
 if [ -d "${PIP_FIND_LINKS:-}" ]; then copy "$PIP_FIND_LINKS"; fi
 rm -f "$root/etc/apt/sources.list"
 for source in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
-  if [ -f "$source" ] && grep -q bookworm "$source" && grep -qF "$mirror" "$source"; then
+  if [ -f "$source" ] && grep -q bookworm "$source" && grep -qF "${mirror%/}" "$source"; then
     copy "$source"
   fi
 done
