@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attach.c: see attach.h.
+ *   Order  a new segment holds all tables and all pending drops before it becomes current; a
+ *          reaped one stops being current before its leases are closed.
+ *   Never  waits on the span path: who does not get the mutex goes on without a segment. */
+#include "attach.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+#include "kernel.h"
+
+#define SECOND UINT64_C(1000000000)
+#define LOOK_AGAIN_NANO SECOND
+#define TICK_NANO (SECOND / 10)
+#define EXPIRY_NANO (10 * SECOND)
+#define STALE_STATE_SECONDS 600
+#define FREE_PARTS_MIN 4 /* one in four blocks of the file system */
+#define CLOSE_TRIES 50
+#define CLOSE_PAUSE_NANO (SECOND / 1000)
+
+static struct otlpshm_attachment attachments[OTLPSHM_ATTACHMENTS_MAX];
+pthread_mutex_t otlpshm_attach_open_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* ---- the directory and the daemon's files ------------------------------------------------- */
+
+struct open_directory {
+  int fd;
+  struct otlpshm_trust trust;
+};
+
+static int open_directory(const char* path, struct open_directory* out) {
+  const long fd = otlpshm_kernel_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
+  if (fd < 0) return OTLPSHM_ERROR_NO_DIRECTORY;
+  struct stat stat;
+  if (otlpshm_kernel_fstat((int)fd, &stat) != 0) {
+    (void)otlpshm_kernel_close((int)fd);
+    return OTLPSHM_ERROR_SYSTEM;
+  }
+  out->fd = (int)fd;
+  out->trust = otlpshm_trust_of(&stat);
+  return OTLPSHM_OK;
+}
+
+/* The caller holds tick_lease. */
+static int look_for_state(struct otlpshm_attachment* attachment, const struct open_directory* in,
+                          uint64_t now) {
+  const struct otlpshm_daemon_file expected = {.magic = OTLPSHM_STATE_MAGIC,
+                                               .bytes = OTLPSHM_STATE_FILE_BYTES};
+  const ino_t before = attachment->state_stat.st_ino;
+  void* base = (void*)load_relaxed_pointer(&attachment->state);
+  const bool first = base == NULL;
+  const int status = otlpshm_daemon_file_map(in->fd, "state", &in->trust, &expected, &base,
+                                             &attachment->state_stat);
+  attachment->state_look_at = now + SECOND;
+  if (status != OTLPSHM_OK) return status;
+  if (first || attachment->state_stat.st_ino != before) {
+    attachment->heartbeat_seen_at = 0;
+    store_relaxed_u32(&attachment->epoch_rung, 0);
+    store_release_pointer(&attachment->state, (const struct otlpshm_state*)base);
+  }
+  return OTLPSHM_OK;
+}
+
+/* The caller holds tick_lease and a use of the segment, or the mutex. */
+static int look_for_ack(struct otlpshm_segment* segment, const struct open_directory* in) {
+  const struct otlpshm_segment_header* header = (const struct otlpshm_segment_header*)segment->base;
+  const struct otlpshm_daemon_file expected = {.magic = OTLPSHM_ACK_MAGIC,
+                                               .bytes = OTLPSHM_ACK_FILE_BYTES(segment->lane_count),
+                                               .id = header->file.id};
+  char name[OTLPSHM_FILE_NAME_BYTES];
+  (void)snprintf(name, sizeof name, "%s.ack", segment->id);
+  void* base = (void*)load_relaxed_pointer(&segment->ack);
+  struct stat stat = {.st_dev = segment->ack_device, .st_ino = segment->ack_inode};
+  const int status = otlpshm_daemon_file_map(in->fd, name, &in->trust, &expected, &base, &stat);
+  if (status != OTLPSHM_OK) return status;
+  segment->ack_device = stat.st_dev;
+  segment->ack_inode = stat.st_ino;
+  segment->ack_bytes = expected.bytes;
+  store_release_pointer(&segment->ack, (const struct otlpshm_ack_header*)base);
+  return OTLPSHM_OK;
+}
+
+/* The caller holds tick_lease. */
+static void watch_heartbeat(struct otlpshm_attachment* attachment, uint64_t now) {
+  const struct otlpshm_state* state = load_relaxed_pointer(&attachment->state);
+  if (state == NULL) return;
+  const uint64_t heartbeat = load_relaxed_u64(&state->heartbeat);
+  if (attachment->heartbeat_seen_at == 0 || heartbeat != attachment->heartbeat) {
+    attachment->heartbeat = heartbeat;
+    attachment->heartbeat_seen_at = now;
+    store_relaxed_u32(&attachment->expired, 0);
+  } else if (now - attachment->heartbeat_seen_at > EXPIRY_NANO) {
+    store_relaxed_u32(&attachment->expired, 1);
+  }
+}
+
+void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bool full) {
+  if (!take_u32(&attachment->tick_lease, 0, 1)) return; /* SYNC(lease) */
+  store_relaxed_u64(&attachment->tick_at, now + TICK_NANO);
+  watch_heartbeat(attachment, now);
+  const bool wants_state = (load_relaxed_pointer(&attachment->state) == NULL ||
+                            load_relaxed_u32(&attachment->expired) != 0) &&
+                           now >= attachment->state_look_at;
+  struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
+  if (segment != NULL && !otlpshm_attach_use(attachment, segment)) segment = NULL;
+  const bool wants_ack = segment != NULL && (full || load_relaxed_pointer(&segment->ack) == NULL);
+  struct open_directory directory;
+  if ((wants_state || wants_ack) && open_directory(attachment->path, &directory) == OTLPSHM_OK) {
+    if (wants_state && look_for_state(attachment, &directory, now) == OTLPSHM_OK) {
+      watch_heartbeat(attachment, now);
+    }
+    if (wants_ack) (void)look_for_ack(segment, &directory);
+    (void)otlpshm_kernel_close(directory.fd);
+  }
+  if (segment != NULL) otlpshm_attach_unuse(segment);
+  store_release_u32(&attachment->tick_lease, 0); /* SYNC(lease) */
+}
+
+/* ---- uses, drops ---------------------------------------------------------------------------- */
+
+bool otlpshm_attach_use(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment) {
+  add_ordered_u32(&segment->users, 1);
+  if (load_ordered_pointer(&attachment->current) == segment) return true;
+  add_ordered_u32(&segment->users, UINT32_MAX);
+  return false;
+}
+
+void otlpshm_attach_unuse(struct otlpshm_segment* segment) {
+  add_ordered_u32(&segment->users, UINT32_MAX);
+}
+
+int otlpshm_attach_drop(struct otlpshm_attachment* attachment, enum otlpshm_drop_reason reason) {
+  struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
+  if (segment != NULL && otlpshm_attach_use(attachment, segment)) {
+    add_relaxed_u64(&segment->control->dropped[reason], 1);
+    otlpshm_attach_unuse(segment);
+  } else {
+    add_relaxed_u64(&attachment->pending[reason], 1);
+  }
+  return OTLPSHM_ERROR_DROPPED;
+}
+
+/* ---- tables, under the mutex ---------------------------------------------------------------- */
+
+static void write_row(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment,
+                      uint32_t table_offset, uint32_t index,
+                      const struct otlpshm_table_entry* row) {
+  memcpy(segment->base + OTLPSHM_TABLE_BYTES_OFFSET + row->offset,
+         attachment->table_bytes + row->offset, row->bytes);
+  memcpy(segment->base + table_offset + index * sizeof *row, row, sizeof *row);
+}
+
+static void write_tables(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment) {
+  for (uint32_t i = 0; i < attachment->resource_count; ++i) {
+    write_row(attachment, segment, OTLPSHM_RESOURCE_TABLE_OFFSET, i, &attachment->resources[i]);
+  }
+  for (uint32_t i = 0; i < attachment->scope_count; ++i) {
+    write_row(attachment, segment, OTLPSHM_SCOPE_TABLE_OFFSET, i, &attachment->scopes[i]);
+  }
+  store_release_u32(&segment->control->resource_count,
+                    attachment->resource_count);                              /* SYNC(tables) */
+  store_release_u32(&segment->control->scope_count, attachment->scope_count); /* SYNC(tables) */
+}
+
+static int add_row(struct otlpshm_attachment* attachment, struct otlpshm_table_entry* rows,
+                   uint32_t* row_count, uint32_t rows_max, const uint8_t* bytes, size_t count,
+                   uint16_t resource_index) {
+  for (uint32_t i = 0; i < *row_count; ++i) {
+    if (rows[i].bytes == count && rows[i].resource_index == resource_index &&
+        memcmp(attachment->table_bytes + rows[i].offset, bytes, count) == 0) {
+      return (int)i;
+    }
+  }
+  if (*row_count == rows_max || count > OTLPSHM_TABLE_BYTES_MAX - attachment->table_bytes_used) {
+    return -1;
+  }
+  struct otlpshm_table_entry* row = &rows[*row_count];
+  memset(row, 0, sizeof *row);
+  row->offset = attachment->table_bytes_used;
+  row->bytes = (uint32_t)count;
+  row->resource_index = resource_index;
+  memcpy(attachment->table_bytes + row->offset, bytes, count);
+  attachment->table_bytes_used += (uint32_t)count;
+  ++*row_count;
+  struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
+  if (segment != NULL) write_tables(attachment, segment);
+  return (int)*row_count - 1;
+}
+
+int otlpshm_attach_resource(struct otlpshm_attachment* attachment, const uint8_t* bytes,
+                            size_t count) {
+  pthread_mutex_lock(&attachment->mutex);
+  const int index = add_row(attachment, attachment->resources, &attachment->resource_count,
+                            OTLPSHM_RESOURCES_MAX, bytes, count, 0);
+  pthread_mutex_unlock(&attachment->mutex);
+  return index;
+}
+
+int otlpshm_attach_scope(struct otlpshm_attachment* attachment, const uint8_t* bytes, size_t count,
+                         uint16_t resource_index) {
+  pthread_mutex_lock(&attachment->mutex);
+  const int index = add_row(attachment, attachment->scopes, &attachment->scope_count,
+                            OTLPSHM_SCOPES_MAX, bytes, count, resource_index);
+  pthread_mutex_unlock(&attachment->mutex);
+  return index;
+}
+
+/* ---- counts, under the mutex ---------------------------------------------------------------- */
+
+static void add_counts(const struct otlpshm_segment* segment, struct otlpshm_stats* stats) {
+  const uint32_t open = load_relaxed_u32(&segment->lanes_open);
+  for (uint32_t index = 0; index < open; ++index) {
+    struct otlpshm_ack_copy copy;
+    stats->committed += load_relaxed_u64(&segment->lanes[index].control->sequence);
+    if (!otlpshm_segment_read_ack(segment, index, &copy)) continue;
+    stats->settled += copy.sequence;
+    stats->exported += copy.exported;
+    for (uint32_t reason = 0; reason < OTLPSHM_DAEMON_REASONS; ++reason) {
+      stats->dropped[OTLPSHM_DAEMON_REASON_FIRST + reason] += copy.dropped[reason];
+    }
+  }
+  for (uint32_t reason = 0; reason < OTLPSHM_PRODUCER_REASONS; ++reason) {
+    stats->dropped[reason] += load_relaxed_u64(&segment->control->dropped[reason]);
+  }
+}
+
+void otlpshm_attach_stats(struct otlpshm_attachment* attachment, struct otlpshm_stats* stats) {
+  pthread_mutex_lock(&attachment->mutex);
+  const size_t size = stats->size;
+  *stats = attachment->gone;
+  stats->size = size;
+  for (uint32_t i = 0; i < OTLPSHM_SEGMENTS_MAX; ++i) {
+    if (attachment->segments[i].phase != otlpshm_segment_empty) {
+      add_counts(&attachment->segments[i], stats);
+    }
+  }
+  const struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
+  if (segment != NULL) stats->lanes_open = load_relaxed_u32(&segment->lanes_open);
+  stats->ended = stats->committed;
+  for (uint32_t reason = 0; reason < OTLPSHM_PRODUCER_REASONS; ++reason) {
+    stats->dropped[reason] += load_relaxed_u64(&attachment->pending[reason]);
+    stats->ended += stats->dropped[reason];
+  }
+  stats->attributes_dropped = load_relaxed_u64(&attachment->attributes_dropped);
+  pthread_mutex_unlock(&attachment->mutex);
+}
+
+/* ---- attach, under the mutex ---------------------------------------------------------------- */
+
+static void collect_retired(struct otlpshm_attachment* attachment) {
+  for (uint32_t i = 0; i < OTLPSHM_SEGMENTS_MAX; ++i) {
+    struct otlpshm_segment* segment = &attachment->segments[i];
+    if (segment->phase != otlpshm_segment_retired || !otlpshm_segment_close_leases(segment)) {
+      continue;
+    }
+    add_counts(segment, &attachment->gone);
+    otlpshm_segment_unmap(segment);
+  }
+}
+
+static void retire_current(struct otlpshm_attachment* attachment) {
+  struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
+  store_ordered_pointer(&attachment->current, (struct otlpshm_segment*)NULL);
+  if (segment != NULL) segment->phase = otlpshm_segment_retired;
+  collect_retired(attachment);
+}
+
+static bool is_stale(const struct stat* state) {
+  struct timespec wall;
+  return clock_gettime(CLOCK_REALTIME, &wall) == 0 &&
+         wall.tv_sec - state->st_mtim.tv_sec > STALE_STATE_SECONDS;
+}
+
+static bool has_free_space(int directory) {
+  struct statfs system;
+  return otlpshm_kernel_fstatfs(directory, &system) == 0 &&
+         (uint64_t)system.f_bavail >= (uint64_t)system.f_blocks / FREE_PARTS_MIN;
+}
+
+static int create_segment(struct otlpshm_attachment* attachment,
+                          const struct open_directory* directory) {
+  collect_retired(attachment);
+  for (uint32_t i = 0; i < OTLPSHM_SEGMENTS_MAX; ++i) {
+    struct otlpshm_segment* segment = &attachment->segments[i];
+    if (segment->phase != otlpshm_segment_empty) continue;
+    const int status =
+        otlpshm_segment_create(segment, directory->fd, directory->trust.setgid ? 0640 : 0644,
+                               attachment->lane_count, attachment->lane_bytes);
+    if (status != OTLPSHM_OK) return status;
+    write_tables(attachment, segment);
+    for (uint32_t reason = 0; reason < OTLPSHM_PRODUCER_REASONS; ++reason) {
+      const uint64_t dropped = load_relaxed_u64(&attachment->pending[reason]);
+      add_relaxed_u64(&segment->control->dropped[reason], dropped);
+      add_relaxed_u64(&attachment->pending[reason], 0 - dropped);
+    }
+    (void)look_for_ack(segment, directory);
+    store_ordered_pointer(&attachment->current, segment);
+    return OTLPSHM_OK;
+  }
+  return OTLPSHM_ERROR_NO_MEMORY; /* late threads hold every mapping; they let go soon */
+}
+
+static int attach(struct otlpshm_attachment* attachment, uint64_t now) {
+  struct open_directory directory;
+  int status = open_directory(attachment->path, &directory);
+  store_relaxed_u32(&attachment->directory_there, status != OTLPSHM_ERROR_NO_DIRECTORY);
+  if (status != OTLPSHM_OK) return status;
+  if (take_u32(&attachment->tick_lease, 0, 1)) { /* SYNC(lease) */
+    status = look_for_state(attachment, &directory, now);
+    if (status == OTLPSHM_OK && is_stale(&attachment->state_stat)) {
+      status = OTLPSHM_ERROR_NO_DAEMON;
+    } else if (status == OTLPSHM_ERROR_NO_DAEMON || status == OTLPSHM_ERROR_UNTRUSTED) {
+      status = OTLPSHM_OK; /* none yet, or one that the daemon will replace: spans wait for it */
+    }
+    store_release_u32(&attachment->tick_lease, 0); /* SYNC(lease) */
+  }
+  if (status == OTLPSHM_OK && !has_free_space(directory.fd)) status = OTLPSHM_ERROR_NO_SPACE;
+  if (status == OTLPSHM_OK) status = create_segment(attachment, &directory);
+  (void)otlpshm_kernel_close(directory.fd);
+  return status;
+}
+
+/* Under the mutex. */
+static void attach_or_postpone(struct otlpshm_attachment* attachment, uint64_t now) {
+  if (load_relaxed_pointer(&attachment->current) != NULL || attachment->writers == 0) return;
+  const int status = attach(attachment, now);
+  store_relaxed_u32((uint32_t*)&attachment->status, (uint32_t)status);
+  store_relaxed_u64(&attachment->look_again_at, now + LOOK_AGAIN_NANO);
+}
+
+struct otlpshm_segment* otlpshm_attach_now(struct otlpshm_attachment* attachment, uint64_t now) {
+  if (now >= load_relaxed_u64(&attachment->look_again_at) &&
+      pthread_mutex_trylock(&attachment->mutex) == 0) {
+    attach_or_postpone(attachment, now);
+    pthread_mutex_unlock(&attachment->mutex);
+  }
+  return load_acquire_pointer(&attachment->current);
+}
+
+bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_segment* reaped) {
+  if (pthread_mutex_trylock(&attachment->mutex) != 0) return false;
+  if (load_relaxed_pointer(&attachment->current) == reaped) {
+    retire_current(attachment);
+    attach_or_postpone(attachment, otlpshm_clock_monotonic());
+  }
+  pthread_mutex_unlock(&attachment->mutex);
+  return load_acquire_pointer(&attachment->current) != NULL;
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+static bool can_hold(const char* path) {
+  return strnlen(path, OTLPSHM_PATH_BYTES) < OTLPSHM_PATH_BYTES;
+}
+
+struct otlpshm_attachment* otlpshm_attach_open(const char* path, uint64_t budget_bytes) {
+  if (!can_hold(path)) return NULL;
+  struct otlpshm_attachment* found = NULL;
+  for (uint32_t i = 0; i < OTLPSHM_ATTACHMENTS_MAX && found == NULL; ++i) {
+    struct otlpshm_attachment* attachment = &attachments[i];
+    if (!attachment->used) {
+      pthread_mutex_init(&attachment->mutex, NULL);
+      memcpy(attachment->path, path, strlen(path) + 1);
+      attachment->lane_count =
+          otlpshm_segment_plan(budget_bytes, otlpshm_kernel_allowed_cpus(), attachment->lane_bytes);
+      attachment->used = true;
+      found = attachment;
+    } else if (strcmp(attachment->path, path) == 0) {
+      found = attachment;
+    }
+  }
+  if (found != NULL) {
+    pthread_mutex_lock(&found->mutex);
+    ++found->writers;
+    pthread_mutex_unlock(&found->mutex);
+  }
+  return found;
+}
+
+/* Nothing of it is left to read: all settled, all drops echoed. */
+static bool is_read_out(const struct otlpshm_segment* segment) {
+  const struct otlpshm_ack_header* ack = load_acquire_pointer(&segment->ack);
+  if (ack == NULL) return false;
+  for (uint32_t reason = 0; reason < OTLPSHM_PRODUCER_REASONS; ++reason) {
+    if (load_relaxed_u64(&ack->dropped_echo[reason]) !=
+        load_relaxed_u64(&segment->control->dropped[reason])) {
+      return false;
+    }
+  }
+  for (uint32_t index = 0; index < load_relaxed_u32(&segment->lanes_open); ++index) {
+    struct otlpshm_ack_copy copy;
+    if (!otlpshm_segment_read_ack(segment, index, &copy) ||
+        copy.release != load_relaxed_u64(&segment->lanes[index].control->tail)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static void unlink_if_read_out(struct otlpshm_attachment* attachment,
+                               const struct otlpshm_segment* segment) {
+  struct open_directory directory;
+  if (!is_read_out(segment) || open_directory(attachment->path, &directory) != OTLPSHM_OK) return;
+  char name[OTLPSHM_FILE_NAME_BYTES];
+  (void)snprintf(name, sizeof name, "%s.seg", segment->id);
+  (void)otlpshm_kernel_unlink(directory.fd, name);
+  (void)otlpshm_kernel_close(directory.fd);
+}
+
+void otlpshm_attach_close(struct otlpshm_attachment* attachment) {
+  pthread_mutex_lock(&attachment->mutex);
+  if (--attachment->writers == 0) {
+    struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
+    store_ordered_pointer(&attachment->current, (struct otlpshm_segment*)NULL);
+    if (segment != NULL) {
+      segment->phase = otlpshm_segment_retired;
+      bool closed = false;
+      for (int tries = 0; tries < CLOSE_TRIES && !closed; ++tries) {
+        closed = otlpshm_segment_close_leases(segment);
+        if (!closed) (void)otlpshm_kernel_sleep(CLOSE_PAUSE_NANO);
+      }
+      if (closed) unlink_if_read_out(attachment, segment);
+      collect_retired(attachment);
+    }
+    store_relaxed_u64(&attachment->look_again_at, 0);
+  }
+  pthread_mutex_unlock(&attachment->mutex);
+}
+
+/* ---- fork ------------------------------------------------------------------------------------ */
+
+void otlpshm_attach_before_fork(void) {
+  pthread_mutex_lock(&otlpshm_attach_open_mutex);
+  for (uint32_t i = 0; i < OTLPSHM_ATTACHMENTS_MAX; ++i) {
+    if (attachments[i].used) pthread_mutex_lock(&attachments[i].mutex);
+  }
+}
+
+void otlpshm_attach_after_fork_in_parent(void) {
+  for (uint32_t i = OTLPSHM_ATTACHMENTS_MAX; i-- > 0;) {
+    if (attachments[i].used) pthread_mutex_unlock(&attachments[i].mutex);
+  }
+  pthread_mutex_unlock(&otlpshm_attach_open_mutex);
+}
+
+/* In a child, before anything else of the library runs: the mappings of segments are not here, the
+ * threads that held locks and leases are not either, and the parent's counts are the parent's. */
+void otlpshm_attach_forget_parent(void) {
+  const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+  otlpshm_attach_open_mutex = unlocked;
+  for (uint32_t i = 0; i < OTLPSHM_ATTACHMENTS_MAX; ++i) {
+    struct otlpshm_attachment* attachment = &attachments[i];
+    attachment->mutex = unlocked;
+    attachment->current = NULL;
+    for (uint32_t s = 0; s < OTLPSHM_SEGMENTS_MAX; ++s) {
+      struct otlpshm_segment* segment = &attachment->segments[s];
+      if (segment->phase != otlpshm_segment_empty && segment->ack != NULL) {
+        (void)otlpshm_kernel_munmap((void*)segment->ack, segment->ack_bytes);
+      }
+      memset(segment, 0, sizeof *segment);
+      for (uint32_t lane = 0; lane < OTLPSHM_LANES_MAX; ++lane) {
+        segment->lanes[lane].lease = OTLPSHM_LEASE_CLOSED;
+      }
+    }
+    memset(&attachment->gone, 0, sizeof attachment->gone);
+    memset(attachment->pending, 0, sizeof attachment->pending);
+    attachment->tick_lease = 0;
+    attachment->look_again_at = 0;
+    attachment->tick_at = 0;
+    attachment->epoch_rung = 0;
+    attachment->attributes_dropped = 0;
+  }
+}

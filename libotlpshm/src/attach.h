@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attach.h: this process and one directory: its segment, the daemon's files, the tables, counts.
+ *   Owns   up to 4 attachments, in static memory, never freed.
+ *   Locks  one mutex each; held to attach, attach again, register, read counts, and over fork.
+ *          The span path takes it only by trylock, and never in a signal handler. */
+#ifndef OTLPSHM_SRC_ATTACH_H
+#define OTLPSHM_SRC_ATTACH_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ordering.h"
+#include "otlpshm/layout.h"
+#include "otlpshm/otlpshm.h"
+#include "segment.h"
+#include "state.h"
+
+#define OTLPSHM_ATTACHMENTS_MAX 4
+#define OTLPSHM_SEGMENTS_MAX 3 /* one live, two that late threads still hold */
+#define OTLPSHM_PATH_BYTES 256
+
+struct otlpshm_attachment {
+  struct otlpshm_segment* current;   /* null: not attached */
+  const struct otlpshm_state* state; /* null: none seen yet; its address stays once mapped */
+  uint32_t epoch_rung;
+  uint32_t expired;    /* heartbeat unchanged for 10 s */
+  uint64_t tick_at;    /* monotonic: when to look at the daemon's files again */
+  uint32_t lane_count; /* the plan, fixed before the first segment */
+  uint64_t lane_bytes[OTLPSHM_LANES_MAX];
+
+  /* Slow path, atomics. */
+  uint32_t tick_lease;
+  uint64_t look_again_at;   /* monotonic: when to try to attach again */
+  uint32_t directory_there; /* 1: spans that cannot be kept are counted */
+  int32_t status;           /* why nothing arrives */
+  uint64_t heartbeat;       /* under tick_lease, with the next three */
+  uint64_t heartbeat_seen_at;
+  uint64_t state_look_at;
+  struct stat state_stat;
+  uint64_t attributes_dropped;
+  uint64_t pending[OTLPSHM_PRODUCER_REASONS]; /* drops that no segment holds yet */
+
+  /* Under the mutex. */
+  pthread_mutex_t mutex;
+  bool used;
+  uint32_t writers;
+  char path[OTLPSHM_PATH_BYTES];
+  struct otlpshm_segment segments[OTLPSHM_SEGMENTS_MAX];
+  struct otlpshm_table_entry resources[OTLPSHM_RESOURCES_MAX];
+  struct otlpshm_table_entry scopes[OTLPSHM_SCOPES_MAX];
+  uint32_t resource_count;
+  uint32_t scope_count;
+  uint32_t table_bytes_used;
+  uint8_t table_bytes[OTLPSHM_TABLE_BYTES_MAX];
+  struct otlpshm_stats gone; /* counts of segments that are unmapped */
+};
+
+/* Held to open and to shut down writers, and over fork; taken before any attachment's mutex. */
+extern pthread_mutex_t otlpshm_attach_open_mutex;
+
+/* The attachment of a directory; counts a writer. Null when there are too many directories or the
+ * path is too long. budget_bytes is used by the first writer only. The caller holds
+ * otlpshm_attach_open_mutex. */
+struct otlpshm_attachment* otlpshm_attach_open(const char* path, uint64_t budget_bytes);
+
+/* Uncounts a writer; the last one gives the segment up, and unlinks it when nothing of it is left
+ * to read. */
+void otlpshm_attach_close(struct otlpshm_attachment* attachment);
+
+/* Attaches unless it is attached or it is too early to look again. now is monotonic.
+ * Not async-signal-safe. Returns the segment or null. */
+struct otlpshm_segment* otlpshm_attach_now(struct otlpshm_attachment* attachment, uint64_t now);
+
+/* Leaves a reaped segment and attaches anew. True when another segment is current. */
+bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_segment* reaped);
+
+/* Counts a use of a segment's mapping by a thread without a lease. False when the segment is not
+ * current any more. */
+bool otlpshm_attach_use(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment);
+void otlpshm_attach_unuse(struct otlpshm_segment* segment);
+
+/* Counts a dropped span; returns OTLPSHM_ERROR_DROPPED. Async-signal-safe. */
+int otlpshm_attach_drop(struct otlpshm_attachment* attachment, enum otlpshm_drop_reason reason);
+
+/* Rows of the tables, by equal bytes. Return the index, or -1 when the table is full. */
+int otlpshm_attach_resource(struct otlpshm_attachment* attachment, const uint8_t* bytes,
+                            size_t count);
+int otlpshm_attach_scope(struct otlpshm_attachment* attachment, const uint8_t* bytes, size_t count,
+                         uint16_t resource_index);
+
+/* Fills everything of stats but size. */
+void otlpshm_attach_stats(struct otlpshm_attachment* attachment, struct otlpshm_stats* stats);
+
+/* Looks for the daemon's files and at its heartbeat. */
+void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bool full);
+
+/* Every 100 ms at the most. full: the lanes are, so an ack is worth looking for. */
+static inline void otlpshm_attach_tick(struct otlpshm_attachment* attachment, uint64_t now,
+                                       bool full) {
+  if (now >= load_relaxed_u64(&attachment->tick_at)) otlpshm_attach_look(attachment, now, full);
+}
+
+/* fork: no child holds the descriptor of a segment in the making, or a locked mutex. */
+void otlpshm_attach_before_fork(void);
+void otlpshm_attach_after_fork_in_parent(void);
+void otlpshm_attach_forget_parent(void);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernel.c: thin wrappers of syscall(2), which is no cancellation point.
+ *   Never  changes errno. */
+#include "kernel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static long call(long number, long a, long b, long c, long d, long e, long f) {
+  const int before = errno;
+  const long result = syscall(number, a, b, c, d, e, f);
+  const long answer = result == -1 ? -errno : result;
+  errno = before;
+  return answer;
+}
+
+long otlpshm_kernel_openat(int directory, const char* name, int flags, unsigned mode) {
+  return call(SYS_openat, directory, (long)name, flags | O_CLOEXEC, (long)mode, 0, 0);
+}
+
+long otlpshm_kernel_close(int fd) {
+  return call(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+long otlpshm_kernel_fstat(int fd, struct stat* out) {
+  const int before = errno;
+  const long answer = fstat(fd, out) == 0 ? 0 : -errno;
+  errno = before;
+  return answer;
+}
+
+long otlpshm_kernel_fstatfs(int fd, struct statfs* out) {
+  return call(SYS_fstatfs, fd, (long)out, 0, 0, 0, 0);
+}
+
+long otlpshm_kernel_fchmod(int fd, unsigned mode) {
+  return call(SYS_fchmod, fd, (long)mode, 0, 0, 0, 0);
+}
+
+long otlpshm_kernel_ftruncate(int fd, uint64_t bytes) {
+  return call(SYS_ftruncate, fd, (long)bytes, 0, 0, 0, 0);
+}
+
+long otlpshm_kernel_fallocate(int fd, uint64_t offset, uint64_t bytes) {
+  return call(SYS_fallocate, fd, 0, (long)offset, (long)bytes, 0, 0);
+}
+
+long otlpshm_kernel_pwrite(int fd, const void* bytes, size_t count, uint64_t offset) {
+  return call(SYS_pwrite64, fd, (long)bytes, (long)count, (long)offset, 0, 0);
+}
+
+long otlpshm_kernel_lock_whole(int fd) {
+  struct flock lock;
+  memset(&lock, 0, sizeof lock);
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return call(SYS_fcntl, fd, F_OFD_SETLK, (long)&lock, 0, 0, 0);
+}
+
+long otlpshm_kernel_rename(int directory, const char* from, const char* to) {
+  return call(SYS_renameat2, directory, (long)from, directory, (long)to, 0, 0);
+}
+
+long otlpshm_kernel_unlink(int directory, const char* name) {
+  return call(SYS_unlinkat, directory, (long)name, 0, 0, 0, 0);
+}
+
+long otlpshm_kernel_file_size_limit(uint64_t* bytes) {
+  struct rlimit limit;
+  const long answer = call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0);
+  if (answer == 0) *bytes = limit.rlim_cur;
+  return answer;
+}
+
+long otlpshm_kernel_mmap(void** base, size_t bytes, int protection, int flags, int fd) {
+  const long answer = call(SYS_mmap, (long)*base, (long)bytes, protection, flags, fd, 0);
+  if (answer < 0 && answer > -4096) return answer;
+  *base = (void*)answer;
+  return 0;
+}
+
+long otlpshm_kernel_mprotect(void* base, size_t bytes, int protection) {
+  return call(SYS_mprotect, (long)base, (long)bytes, protection, 0, 0, 0);
+}
+
+long otlpshm_kernel_munmap(void* base, size_t bytes) {
+  return call(SYS_munmap, (long)base, (long)bytes, 0, 0, 0, 0);
+}
+
+long otlpshm_kernel_munlock(void* base, size_t bytes) {
+  return call(SYS_munlock, (long)base, (long)bytes, 0, 0, 0, 0);
+}
+
+long otlpshm_kernel_madvise(void* base, size_t bytes, int advice) {
+  return call(SYS_madvise, (long)base, (long)bytes, advice, 0, 0, 0);
+}
+
+long otlpshm_kernel_futex_wake(const uint32_t* word, uint32_t count) {
+  return call(SYS_futex, (long)word, FUTEX_WAKE, (long)count, 0, 0, 0);
+}
+
+long otlpshm_kernel_random(void* bytes, size_t count) {
+  return call(SYS_getrandom, (long)bytes, (long)count, 1 /* GRND_NONBLOCK */, 0, 0, 0);
+}
+
+long otlpshm_kernel_sleep(uint64_t nanoseconds) {
+  const struct timespec pause = {.tv_sec = (time_t)(nanoseconds / 1000000000u),
+                                 .tv_nsec = (long)(nanoseconds % 1000000000u)};
+  return call(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&pause, 0, 0, 0);
+}
+
+uint32_t otlpshm_kernel_tid(void) {
+  return (uint32_t)call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+uint32_t otlpshm_kernel_pid(void) {
+  return (uint32_t)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+uint32_t otlpshm_kernel_allowed_cpus(void) {
+  unsigned long mask[128]; /* 8192 CPUs */
+  const long bytes = call(SYS_sched_getaffinity, 0, sizeof mask, (long)mask, 0, 0, 0);
+  uint32_t cpus = 0;
+  for (long word = 0; word < bytes / (long)sizeof mask[0]; ++word) {
+    cpus += (uint32_t)__builtin_popcountl(mask[word]);
+  }
+  return cpus == 0 ? 1 : cpus;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernel.h: the system calls of the library.
+ *   Return the result, or -errno; errno itself is left as it was.
+ *   Never  a cancellation point, so a cancelled thread never leaves a lease or a lock behind. */
+#ifndef OTLPSHM_SRC_KERNEL_H
+#define OTLPSHM_SRC_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+long otlpshm_kernel_openat(int directory, const char* name, int flags, unsigned mode);
+long otlpshm_kernel_close(int fd);
+long otlpshm_kernel_fstat(int fd, struct stat* out);
+long otlpshm_kernel_fstatfs(int fd, struct statfs* out);
+long otlpshm_kernel_fchmod(int fd, unsigned mode);
+long otlpshm_kernel_ftruncate(int fd, uint64_t bytes);
+long otlpshm_kernel_fallocate(int fd, uint64_t offset, uint64_t bytes);
+long otlpshm_kernel_pwrite(int fd, const void* bytes, size_t count, uint64_t offset);
+long otlpshm_kernel_lock_whole(int fd); /* F_OFD_SETLK, write */
+long otlpshm_kernel_rename(int directory, const char* from, const char* to);
+long otlpshm_kernel_unlink(int directory, const char* name);
+long otlpshm_kernel_file_size_limit(uint64_t* bytes);
+long otlpshm_kernel_mmap(void** base, size_t bytes, int protection, int flags, int fd);
+long otlpshm_kernel_mprotect(void* base, size_t bytes, int protection);
+long otlpshm_kernel_munmap(void* base, size_t bytes);
+long otlpshm_kernel_munlock(void* base, size_t bytes);
+long otlpshm_kernel_madvise(void* base, size_t bytes, int advice);
+long otlpshm_kernel_futex_wake(const uint32_t* word, uint32_t count);
+long otlpshm_kernel_random(void* bytes, size_t count);
+long otlpshm_kernel_sleep(uint64_t nanoseconds);
+uint32_t otlpshm_kernel_tid(void);
+uint32_t otlpshm_kernel_pid(void);
+uint32_t otlpshm_kernel_allowed_cpus(void); /* at least 1 */
+
+#endif

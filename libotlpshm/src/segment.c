@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* segment.c: makes and unmakes the shared file.
+ *   Order  allocate, lock, map, forbid inheritance, fill, rename, close: a file that has its name
+ *          is complete and locked, and the lock lives exactly as long as the mapping.
+ *   Never  touches a page that is not allocated: on a full tmpfs that would be a SIGBUS.
+ *   Layout docs/abi.md#segment. */
+#include "segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "clock.h"
+#include "kernel.h"
+#include "otlpshm/otlpshm.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define UNIT ((uint64_t)OTLPSHM_LANE_ALIGNMENT)
+#define LANE_0_UNITS 16u /* 1 MiB */
+#define OPEN_RETRY_NANO UINT64_C(1000000000)
+
+uint32_t otlpshm_segment_plan(uint64_t budget_bytes, uint32_t cpus,
+                              uint64_t lane_bytes[OTLPSHM_LANES_MAX]) {
+  const uint64_t units_max = OTLPSHM_LANE_BYTES_MAX / UNIT;
+  uint64_t count = 4 * (uint64_t)cpus;
+  if (count < 8) count = 8;
+  if (count > OTLPSHM_LANES_MAX) count = OTLPSHM_LANES_MAX;
+  uint64_t units = budget_bytes / UNIT;
+  if (units < 1) units = 1;
+  if (units > units_max * count) units = units_max * count;
+
+  uint64_t first;
+  uint64_t other = 1;
+  if (units >= LANE_0_UNITS + count - 1) {
+    first = (units + count - 1) / count;
+    if (first < LANE_0_UNITS) first = LANE_0_UNITS;
+    other = (units - first) / (count - 1);
+  } else if (units > LANE_0_UNITS) {
+    first = LANE_0_UNITS;
+    count = 1 + units - LANE_0_UNITS;
+  } else {
+    first = units;
+    count = 1;
+  }
+  for (uint64_t lane = 0; lane < count; ++lane)
+    lane_bytes[lane] = (lane == 0 ? first : other) * UNIT;
+  return (uint32_t)count;
+}
+
+static int status_of(long error) {
+  switch (error) {
+    case -ENOSPC:
+    case -EFBIG:
+    case -ENOMEM:
+    case -EDQUOT:
+      return OTLPSHM_ERROR_NO_SPACE;
+    default:
+      return OTLPSHM_ERROR_SYSTEM;
+  }
+}
+
+static void fill_header(struct otlpshm_segment* segment, const uint8_t id[16],
+                        const uint64_t* lane_bytes) {
+  struct otlpshm_segment_header* header = (struct otlpshm_segment_header*)segment->base;
+  const uint64_t now = otlpshm_clock_monotonic();
+  header->file.magic = OTLPSHM_SEGMENT_MAGIC;
+  header->file.major = OTLPSHM_ABI_MAJOR;
+  header->file.minor = OTLPSHM_ABI_MINOR;
+  header->file.header_bytes = sizeof header->file;
+  header->file.file_bytes = segment->bytes;
+  memcpy(header->file.id, id, sizeof header->file.id);
+  header->file.created_unix_nano = now + otlpshm_clock_offset(now);
+  header->lane_count = segment->lane_count;
+  header->producer_pid = otlpshm_kernel_pid();
+  memcpy(header->library, "libotlpshm " OTLPSHM_VERSION_STRING,
+         sizeof "libotlpshm " OTLPSHM_VERSION_STRING);
+  uint64_t offset = OTLPSHM_LANE_AREAS_OFFSET;
+  for (uint32_t lane = 0; lane < segment->lane_count; ++lane) {
+    header->lanes[lane].area_offset = offset;
+    header->lanes[lane].area_bytes = lane_bytes[lane];
+    offset += lane_bytes[lane];
+  }
+  segment->control->lanes_open = 1;
+}
+
+static void fill_lanes(struct otlpshm_segment* segment, const uint64_t* lane_bytes) {
+  struct otlpshm_lane_control* controls =
+      (struct otlpshm_lane_control*)(segment->base + OTLPSHM_LANE_CONTROLS_OFFSET);
+  uint8_t* area = segment->base + OTLPSHM_LANE_AREAS_OFFSET;
+  for (uint32_t index = 0; index < segment->lane_count; ++index) {
+    struct otlpshm_lane* lane = &segment->lanes[index];
+    lane->tail = lane->sequence = lane->release = 0;
+    lane->bytes = lane_bytes[index];
+    lane->area = area;
+    lane->control = &controls[index];
+    area += lane_bytes[index];
+  }
+}
+
+/* Space for the header and lane 0, and a writable mapping of it all; or a negative errno. */
+static long allocate_and_map(struct otlpshm_segment* segment, int fd, uint64_t lane_0_bytes) {
+  const uint64_t head_bytes = OTLPSHM_LANE_AREAS_OFFSET + lane_0_bytes;
+  long error = otlpshm_kernel_ftruncate(fd, segment->bytes);
+  if (error == 0) error = otlpshm_kernel_fallocate(fd, 0, head_bytes);
+  if (error == 0) error = otlpshm_kernel_lock_whole(fd);
+  if (error != 0) return error;
+
+  /* Without access first: under mlockall(MCL_FUTURE) a writable mapping would allocate it all. */
+  void* base = NULL;
+  error = otlpshm_kernel_mmap(&base, segment->bytes, PROT_NONE, MAP_SHARED, fd);
+  if (error != 0) return error;
+  segment->base = base;
+  (void)otlpshm_kernel_munlock(base, segment->bytes);
+  error = otlpshm_kernel_madvise(base, segment->bytes, MADV_DONTFORK);
+  if (error == 0) {
+    error = otlpshm_kernel_mprotect(base, segment->bytes, PROT_READ | PROT_WRITE);
+  }
+  if (error == 0) {
+    error = otlpshm_kernel_madvise(base, head_bytes, MADV_POPULATE_WRITE);
+    if (error == -EINVAL) { /* before Linux 5.14: allocate every lane now */
+      segment->areas_allocated = true;
+      error = otlpshm_kernel_fallocate(fd, 0, segment->bytes);
+    }
+  }
+  if (error != 0) (void)otlpshm_kernel_munmap(base, segment->bytes);
+  return error;
+}
+
+int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsigned mode,
+                           uint32_t lane_count, const uint64_t* lane_bytes) {
+  segment->lane_count = lane_count;
+  segment->bytes = OTLPSHM_LANE_AREAS_OFFSET;
+  for (uint32_t lane = 0; lane < segment->lane_count; ++lane) segment->bytes += lane_bytes[lane];
+  segment->users = 0;
+  segment->open_lease = 0;
+  segment->open_again_at = 0;
+  segment->areas_allocated = false;
+  segment->ack = NULL;
+  for (uint32_t lane = 0; lane < OTLPSHM_LANES_MAX; ++lane) {
+    store_relaxed_u32(&segment->lanes[lane].lease, OTLPSHM_LEASE_CLOSED);
+  }
+
+  uint64_t size_limit = UINT64_MAX; /* beyond it ftruncate is a SIGXFSZ */
+  (void)otlpshm_kernel_file_size_limit(&size_limit);
+  if (segment->bytes > size_limit) return OTLPSHM_ERROR_NO_SPACE;
+
+  uint8_t id[16];
+  if (otlpshm_kernel_random(id, sizeof id) != sizeof id) return OTLPSHM_ERROR_SYSTEM;
+  for (size_t i = 0; i < sizeof id; ++i) {
+    (void)snprintf(segment->id + 2 * i, 3, "%02x", id[i]);
+  }
+  char temporary[OTLPSHM_FILE_NAME_BYTES];
+  char name[OTLPSHM_FILE_NAME_BYTES];
+  (void)snprintf(temporary, sizeof temporary, ".%s.seg.tmp", segment->id);
+  (void)snprintf(name, sizeof name, "%s.seg", segment->id);
+
+  const long fd =
+      otlpshm_kernel_openat(directory, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+  if (fd < 0) return status_of(fd);
+  long error = otlpshm_kernel_fchmod((int)fd, mode);
+  if (error == 0) error = allocate_and_map(segment, (int)fd, lane_bytes[0]);
+  if (error != 0) {
+    (void)otlpshm_kernel_unlink(directory, temporary);
+    (void)otlpshm_kernel_close((int)fd);
+    return status_of(error);
+  }
+  segment->control = (struct otlpshm_control*)(segment->base + OTLPSHM_CONTROL_OFFSET);
+  fill_header(segment, id, lane_bytes);
+  fill_lanes(segment, lane_bytes);
+  store_relaxed_u32(&segment->lanes_open, 1);
+  store_release_u32(&segment->lanes[0].lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
+
+  error = otlpshm_kernel_rename(directory, temporary, name);
+  (void)otlpshm_kernel_close((int)fd);
+  if (error != 0) {
+    (void)otlpshm_kernel_unlink(directory, temporary);
+    store_relaxed_u32(&segment->lanes[0].lease, OTLPSHM_LEASE_CLOSED);
+    (void)otlpshm_kernel_munmap(segment->base, segment->bytes);
+    return status_of(error);
+  }
+  segment->phase = otlpshm_segment_live;
+  return OTLPSHM_OK;
+}
+
+bool otlpshm_segment_open_lane(struct otlpshm_segment* segment, uint32_t tid, uint64_t now) {
+  if (load_relaxed_u32(&segment->lanes_open) >= segment->lane_count) return false;
+  if (now < load_relaxed_u64(&segment->open_again_at)) return false;
+  if (!take_u32(&segment->open_lease, 0, tid)) return false; /* SYNC(lease) */
+  const uint32_t index = load_relaxed_u32(&segment->lanes_open);
+  bool opened = index < segment->lane_count;
+  if (opened) {
+    struct otlpshm_lane* lane = &segment->lanes[index];
+    opened = segment->areas_allocated ||
+             otlpshm_kernel_madvise(lane->area, lane->bytes, MADV_POPULATE_WRITE) == 0;
+    if (opened) {
+      store_release_u32(&segment->control->lanes_open, index + 1); /* SYNC(open) */
+      store_relaxed_u32(&segment->lanes_open, index + 1);
+      store_release_u32(&lane->lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
+    } else {
+      (void)otlpshm_kernel_madvise(lane->area, lane->bytes, MADV_REMOVE);
+      store_relaxed_u64(&segment->open_again_at, now + OPEN_RETRY_NANO);
+    }
+  }
+  store_release_u32(&segment->open_lease, 0); /* SYNC(lease) */
+  return opened;
+}
+
+bool otlpshm_segment_close_leases(struct otlpshm_segment* segment) {
+  bool all_closed = load_ordered_u32(&segment->users) == 0;
+  for (uint32_t index = 0; index < segment->lane_count; ++index) {
+    uint32_t* lease = &segment->lanes[index].lease;
+    (void)take_u32(lease, OTLPSHM_LEASE_FREE, OTLPSHM_LEASE_CLOSED); /* SYNC(lease) */
+    all_closed = all_closed && load_acquire_u32(lease) == OTLPSHM_LEASE_CLOSED;
+  }
+  return all_closed;
+}
+
+void otlpshm_segment_unmap(struct otlpshm_segment* segment) {
+  if (segment->ack != NULL) {
+    (void)otlpshm_kernel_munmap((void*)segment->ack, segment->ack_bytes);
+    segment->ack = NULL;
+  }
+  (void)otlpshm_kernel_munmap(segment->base, segment->bytes);
+  segment->base = NULL;
+  segment->control = NULL;
+  segment->phase = otlpshm_segment_empty;
+}
+
+bool otlpshm_segment_read_ack(const struct otlpshm_segment* segment, uint32_t lane,
+                              struct otlpshm_ack_copy* copy) {
+  const struct otlpshm_ack_header* ack = load_acquire_pointer(&segment->ack);
+  if (ack == NULL) return false;
+  const struct otlpshm_ack_slot* slot =
+      (const struct otlpshm_ack_slot*)((const uint8_t*)ack + OTLPSHM_ACK_SLOTS_OFFSET) + lane;
+  for (int tries = 0; tries < 3; ++tries) {
+    const uint64_t selector = load_acquire_u64(&slot->selector); /* SYNC(release) */
+    const struct otlpshm_ack_copy* from = &slot->copies[selector & 1];
+    copy->release = load_relaxed_u64(&from->release);
+    copy->sequence = load_relaxed_u64(&from->sequence);
+    copy->exported = load_relaxed_u64(&from->exported);
+    copy->attempts = load_relaxed_u32(&from->attempts);
+    for (uint32_t reason = 0; reason < OTLPSHM_DAEMON_REASONS; ++reason) {
+      copy->dropped[reason] = load_relaxed_u64(&from->dropped[reason]);
+    }
+    acquire_fence(); /* SYNC(release) */
+    if (load_relaxed_u64(&slot->selector) == selector) return true;
+  }
+  return false;
+}

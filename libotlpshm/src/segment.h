@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* segment.h: this process's shared file and its lanes, as this process sees them.
+ *   Owns   the mapping of <id>.seg, the mapping of <id>.ack, the leases.
+ *   Life   empty -> live (attach) -> retired (re-attach, shutdown) -> empty (all leases closed, no
+ *          users). The struct itself is never freed: a late thread finds closed leases in it.
+ *   Never  unmaps what a lease holder or a counted user may still touch. */
+#ifndef OTLPSHM_SRC_SEGMENT_H
+#define OTLPSHM_SRC_SEGMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ordering.h"
+#include "otlpshm/layout.h"
+
+#define OTLPSHM_LEASE_FREE 0u
+#define OTLPSHM_LEASE_CLOSED UINT32_MAX
+#define OTLPSHM_ID_CHARACTERS 32u
+#define OTLPSHM_FILE_NAME_BYTES 64u
+
+/* The private half of a lane. Everything below the lease belongs to its holder. */
+struct otlpshm_lane {
+  uint32_t lease; /* a tid, OTLPSHM_LEASE_FREE, or OTLPSHM_LEASE_CLOSED */
+  uint32_t reserved;
+  uint64_t tail;     /* noted before it is stored in shared memory: see lane.c */
+  uint64_t sequence; /* likewise */
+  uint64_t release;  /* last good release that was read */
+  uint64_t bytes;
+  uint8_t* area;
+  struct otlpshm_lane_control* control;
+  uint64_t apart[9];
+};
+_Static_assert(sizeof(struct otlpshm_lane) == 128, "a lease shares no line with its neighbour's");
+
+enum otlpshm_segment_phase {
+  otlpshm_segment_empty = 0,
+  otlpshm_segment_live,
+  otlpshm_segment_retired,
+};
+
+struct otlpshm_segment {
+  struct otlpshm_lane lanes[OTLPSHM_LANES_MAX];
+  enum otlpshm_segment_phase phase; /* under the attach mutex */
+  uint32_t users;                   /* threads that touch the mapping without a lease */
+  uint32_t lane_count;
+  uint32_t lanes_open;    /* copy of the shared word, for those without a lease */
+  uint32_t open_lease;    /* tid of the thread that opens a lane, or 0 */
+  bool areas_allocated;   /* all of them, at attach: the kernel cannot populate */
+  uint64_t open_again_at; /* monotonic; after a failure */
+  uint8_t* base;
+  uint64_t bytes;
+  struct otlpshm_control* control;
+  const struct otlpshm_ack_header* ack; /* null until the daemon has made it */
+  uint64_t ack_bytes;
+  dev_t ack_device;
+  ino_t ack_inode;
+  char id[OTLPSHM_ID_CHARACTERS + 1];
+};
+
+/* Sizes of the lanes for a budget and a number of CPUs; returns the number of lanes. */
+uint32_t otlpshm_segment_plan(uint64_t budget_bytes, uint32_t cpus,
+                              uint64_t lane_bytes[OTLPSHM_LANES_MAX]);
+
+/* Makes, locks, maps and names a new segment in an empty struct. directory is open; mode is the
+ * file's. Returns 0 or a negative otlpshm_status; nothing is left behind on failure.
+ * Under the attach mutex. */
+int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsigned mode,
+                           uint32_t lane_count, const uint64_t* lane_bytes);
+
+/* Opens one more lane. False when there is none, another thread is at it, or memory is short.
+ * The caller holds a use of the segment. Async-signal-safe. */
+bool otlpshm_segment_open_lane(struct otlpshm_segment* segment, uint32_t tid, uint64_t now);
+
+/* Closes the leases that are free. True when all are closed and nobody uses the mapping.
+ * Under the attach mutex, once the segment is retired. */
+bool otlpshm_segment_close_leases(struct otlpshm_segment* segment);
+
+/* Unmaps a segment whose leases are closed, and empties the struct. Under the attach mutex. */
+void otlpshm_segment_unmap(struct otlpshm_segment* segment);
+
+/* The valid copy of a lane's ack slot; false when the daemon is changing it (three tries) or the
+ * segment has no ack. The caller holds a lease, a use, or the attach mutex. */
+bool otlpshm_segment_read_ack(const struct otlpshm_segment* segment, uint32_t lane,
+                              struct otlpshm_ack_copy* copy);
+
+#endif
