@@ -49,13 +49,13 @@ def one(installed, name):
 
 @pytest.fixture(scope="session")
 def pkg_config(installed):
-    where = one(installed, "otlpshm.pc").parent
+    where = one(installed, "libotlpshm.pc").parent
     environment = dict(
         os.environ, PKG_CONFIG_PATH=str(where), PKG_CONFIG_SYSROOT_DIR=str(installed)
     )
 
     def flags(*asked):
-        return run("pkg-config", *asked, "otlpshm", env=environment).split()
+        return run("pkg-config", *asked, "libotlpshm", env=environment).split()
 
     return flags
 
@@ -79,7 +79,7 @@ def readme_program(tmp_path_factory):
         "libotlpshm.a",
         "libotlpshm.so",
         "libotlpshm.so.0",
-        "otlpshm.pc",
+        "libotlpshm.pc",
     ],
 )
 def test_a_file_of_the_library_is_installed_once(installed, name):
