@@ -88,7 +88,7 @@ def test_every_field_of_every_kind_of_span_is_read_back(directory):
     before = time.time_ns()
     segment, lines = write_spans(directory, "kinds")
     after = time.time_ns()
-    assert (segment.lanes_open, segment.library[:7]) == (1, "otlpshm")
+    assert (segment.lanes_open, segment.library.split()[0]) == (1, "libotlpshm")
     assert not decoder.is_locked(segment.path), "the producer is dead, its lock must be free"
     assert before <= segment.header.created_unix_nano <= after
     assert not any(segment.dropped.values())
@@ -177,9 +177,9 @@ def test_what_has_no_room_is_counted_by_reason_and_the_rest_is_whole(directory):
     segment, lines = write_spans(directory, "full")
     kept = [line for line in lines if line[3] == OK]
     lost = [line for line in lines if line[3] == DROPPED]
-    assert len(kept) + len(lost) == len(lines) and len(lost) == 8
+    assert len(kept) + len(lost) == len(lines) and len(lost) == 7
     dropped = {reason: count for reason, count in segment.dropped.items() if count}
-    assert dropped == {"lane_full": 7, "record_too_large": 1}
+    assert dropped == {"lane_full": 7}
     assert segment.lanes_open == len(segment.lanes) > 1, "a full lane opens another"
     records = [record for lane in segment.lanes for record in segment.records(lane.index)]
     assert {record.span_id for record in records} == {line[1] for line in kept}
@@ -191,6 +191,17 @@ def test_what_has_no_room_is_counted_by_reason_and_the_rest_is_whole(directory):
         assert set(span.attributes[0].value.string_value) <= {"x"}
     law = decoder.balance(segment)
     assert law.ended == len(lines) and law.holds() and law.in_flight == len(kept)
+
+
+def test_a_record_over_half_of_the_largest_lane_is_dropped_and_counted(directory):
+    segment, lines = write_spans(directory, "small")
+    assert [lane.area_bytes for lane in segment.lanes] == [65536]
+    assert [line[3] for line in lines] == [OK, DROPPED, OK]
+    dropped = {reason: count for reason, count in segment.dropped.items() if count}
+    assert dropped == {"record_too_large": 1}
+    fits, without = [parsed(record)[2] for record in segment.records(0)]
+    assert attributes_of(fits) == {"text": ("string_value", "y" * 20000)}
+    assert not without.attributes and without.dropped_attributes_count == 1
 
 
 def test_records_that_wrap_are_read_back_whole_and_no_sequence_is_missing(directory):

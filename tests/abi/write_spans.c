@@ -134,12 +134,21 @@ static void write_full(const char* directory) {
     otlpshm_span_set_string(&span, "text", 4, text, i * 37 % sizeof text);
     dropped += finish(&span, UINT64_MAX >> 1) == OTLPSHM_ERROR_DROPPED;
   }
-  static char huge[3 << 20];
-  memset(huge, 'y', sizeof huge);
-  struct otlpshm_span span;
-  otlpshm_span_start_cstr(writer, &span, "huge", NULL);
-  otlpshm_span_set_string(&span, "text", 4, huge, sizeof huge);
-  finish(&span, UINT64_MAX >> 1);
+}
+
+/* The smallest segment: one lane of 64 KiB, which takes no record over the half of it. */
+static void write_small(const char* directory) {
+  static char text[600 << 10];
+  memset(text, 'y', sizeof text);
+  struct otlpshm_writer_options options = {.service_name = "small", .lane_bytes_budget = 65536};
+  otlpshm_writer* writer = open_writer(&options, directory);
+  const size_t sizes[] = {20000, 40000, sizeof text}; /* fits, is too large, is no attribute */
+  for (unsigned i = 0; i < 3; i++) {
+    struct otlpshm_span span;
+    otlpshm_span_start_cstr(writer, &span, "small", NULL);
+    otlpshm_span_set_string(&span, "text", 4, text, sizes[i]);
+    finish(&span, UINT64_MAX >> 1);
+  }
 }
 
 /* Waits also for a daemon that has not found the segment yet. */
@@ -172,6 +181,7 @@ static void write_wrap(const char* directory) {
     if (finish(&span, UINT64_MAX >> 1) != OTLPSHM_OK) exit(3);
     if (i % 64 == 63) flush(writer);
   }
+  flush(writer);
   struct otlpshm_span last; /* stays in the lane: the daemon is stopped by now */
   puts("flushed");
   fflush(stdout);
@@ -223,11 +233,8 @@ int main(int argc, char** argv) {
   static const struct {
     const char* name;
     void (*write)(const char* directory);
-  } cases[] = {{"kinds", write_kinds},
-               {"scopes", write_scopes},
-               {"full", write_full},
-               {"wrap", write_wrap},
-               {"threads", write_threads}};
+  } cases[] = {{"kinds", write_kinds}, {"scopes", write_scopes}, {"full", write_full},
+               {"small", write_small}, {"wrap", write_wrap},     {"threads", write_threads}};
   for (size_t i = 0; argc == 3 && i < sizeof cases / sizeof *cases; i++) {
     if (strcmp(cases[i].name, argv[2]) == 0) {
       cases[i].write(argv[1]);
@@ -235,6 +242,6 @@ int main(int argc, char** argv) {
       _exit(0); /* no clean exit: the segment stays */
     }
   }
-  fprintf(stderr, "usage: write_spans DIRECTORY kinds|scopes|full|wrap|threads\n");
+  fprintf(stderr, "usage: write_spans DIRECTORY kinds|scopes|full|small|wrap|threads\n");
   return 64;
 }
