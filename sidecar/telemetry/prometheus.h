@@ -21,7 +21,8 @@ namespace otlpshm::telemetry {
 
 class Histogram;
 
-inline constexpr std::string_view kPrometheusContentType = "text/plain; version=0.0.4";
+inline constexpr std::string_view kPrometheusContentType =
+    "text/plain; version=0.0.4; charset=utf-8";
 
 // Names are ours and are asserted; values may be anything.
 struct Label {

@@ -30,8 +30,11 @@ inline std::unique_ptr<Loop> make_test_loop() {
 // Turns until `reached`, for at most five seconds.
 inline bool run_until(Loop& loop, const std::function<bool()>& reached) {
   const uint64_t give_up_ns = monotonic_ns() + 5000 * kMs;
-  while (!reached() && monotonic_ns() < give_up_ns) loop.run_once(20 * kMs);
-  return reached();
+  while (!reached()) {
+    if (monotonic_ns() > give_up_ns) return false;
+    loop.run_once(20 * kMs);
+  }
+  return true;
 }
 
 // For what should not happen: gives it the time in which it would have.
