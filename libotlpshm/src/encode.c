@@ -2,41 +2,8 @@
 /* encode.c: see encode.h. */
 #include "encode.h"
 
-static size_t any_value_bytes(const struct otlpshm_key_value* pair) {
-  switch (pair->any_field) {
-    case ANY_BOOL:
-      return 2;
-    case ANY_INT:
-      return 1 + varint_bytes(pair->word);
-    case ANY_DOUBLE:
-      return 9;
-    default:
-      return field_bytes(pair->any_field, pair->text_bytes);
-  }
-}
-
-size_t otlpshm_key_value_bytes(const struct otlpshm_key_value* pair) {
-  return field_bytes(KEY_VALUE_KEY, pair->key_bytes) +
-         field_bytes(KEY_VALUE_VALUE, any_value_bytes(pair));
-}
-
-uint8_t* otlpshm_put_key_value(uint8_t* at, const struct otlpshm_key_value* pair) {
-  at = put_field(at, KEY_VALUE_KEY, pair->key, pair->key_bytes);
-  at = put_length(at, KEY_VALUE_VALUE, any_value_bytes(pair));
-  switch (pair->any_field) {
-    case ANY_BOOL:
-    case ANY_INT:
-      return put_varint(put_tag(at, pair->any_field, WIRE_VARINT), pair->word);
-    case ANY_DOUBLE:
-      return put_fixed64(put_tag(at, ANY_DOUBLE, WIRE_FIXED64), pair->word);
-    default:
-      return put_field(at, pair->any_field, pair->text, pair->text_bytes);
-  }
-}
-
 bool otlpshm_key_value_of(struct otlpshm_key_value* out, const struct otlpshm_attribute* attribute,
                           uint32_t value_length_max) {
-  memset(out, 0, sizeof *out);
   if (attribute->key == NULL) return false;
   out->key = attribute->key;
   out->key_bytes = attribute->key_bytes != 0 ? attribute->key_bytes : strlen(attribute->key);
@@ -45,23 +12,23 @@ bool otlpshm_key_value_of(struct otlpshm_key_value* out, const struct otlpshm_at
   switch (attribute->type) {
     case OTLPSHM_VALUE_BOOL:
       out->any_field = ANY_BOOL;
+      out->any_bytes = 2;
       out->word = attribute->value.boolean != 0;
       return true;
     case OTLPSHM_VALUE_INT:
       out->any_field = ANY_INT;
       out->word = (uint64_t)attribute->value.integer;
+      out->any_bytes = 1 + varint_bytes(out->word);
       return true;
     case OTLPSHM_VALUE_DOUBLE:
       out->any_field = ANY_DOUBLE;
+      out->any_bytes = 9;
       memcpy(&out->word, &attribute->value.number, sizeof out->word);
       return true;
     case OTLPSHM_VALUE_STRING: {
-      out->text = attribute->value.string.text;
-      out->text_bytes = attribute->value.string.bytes;
-      if (out->text == NULL) {
-        out->text = "";
-        out->text_bytes = 0;
-      }
+      const char* text = attribute->value.string.text;
+      out->text = text == NULL ? "" : text;
+      out->text_bytes = text == NULL ? 0 : attribute->value.string.bytes;
       const bool is_text = otlpshm_utf8_is_valid(out->text, out->text_bytes);
       out->any_field = is_text ? ANY_STRING : ANY_BYTES;
       if (out->text_bytes > value_length_max) {
@@ -69,6 +36,7 @@ bool otlpshm_key_value_of(struct otlpshm_key_value* out, const struct otlpshm_at
                                                                       value_length_max)
                                   : value_length_max;
       }
+      out->any_bytes = field_bytes(out->any_field, out->text_bytes);
       return true;
     }
     default:

@@ -108,6 +108,7 @@ struct otlpshm_key_value {
   const char* key;
   size_t key_bytes;
   unsigned any_field; /* ANY_* */
+  size_t any_bytes;   /* size of the AnyValue message */
   const char* text;   /* of ANY_STRING and ANY_BYTES */
   size_t text_bytes;
   uint64_t word; /* of the others: the varint, or the double's bits */
@@ -119,8 +120,24 @@ bool otlpshm_key_value_of(struct otlpshm_key_value* out, const struct otlpshm_at
                           uint32_t value_length_max);
 
 /* Size of the KeyValue message, and the message. */
-size_t otlpshm_key_value_bytes(const struct otlpshm_key_value* pair);
-uint8_t* otlpshm_put_key_value(uint8_t* at, const struct otlpshm_key_value* pair);
+static inline size_t otlpshm_key_value_bytes(const struct otlpshm_key_value* pair) {
+  return field_bytes(KEY_VALUE_KEY, pair->key_bytes) +
+         field_bytes(KEY_VALUE_VALUE, pair->any_bytes);
+}
+
+static inline uint8_t* otlpshm_put_key_value(uint8_t* at, const struct otlpshm_key_value* pair) {
+  at = put_field(at, KEY_VALUE_KEY, pair->key, pair->key_bytes);
+  at = put_length(at, KEY_VALUE_VALUE, pair->any_bytes);
+  switch (pair->any_field) {
+    case ANY_BOOL:
+    case ANY_INT:
+      return put_varint(put_tag(at, pair->any_field, WIRE_VARINT), pair->word);
+    case ANY_DOUBLE:
+      return put_fixed64(put_tag(at, ANY_DOUBLE, WIRE_FIXED64), pair->word);
+    default:
+      return put_field(at, pair->any_field, pair->text, pair->text_bytes);
+  }
+}
 
 /* Finds a top-level field of a message: the first at or after *offset with the number. True when
  * found: [*offset, *end) is the field with its tag, [*value, *end) its payload. */

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct otlpshm_limits {
   uint32_t attribute_count_max;
@@ -28,8 +29,25 @@ struct otlpshm_limits otlpshm_limits_of_environment(void);
 /* Length in bytes of the longest prefix that is valid UTF-8. */
 size_t otlpshm_utf8_valid_prefix(const char* text, size_t bytes);
 
+/* Most text is ASCII: whole words are looked at, the last one overlapping the one before. */
+static inline bool otlpshm_is_ascii(const char* text, size_t bytes) {
+  uint64_t any = 0;
+  if (bytes >= 8) {
+    uint64_t word;
+    for (size_t at = 0; at + 8 < bytes; at += 8) {
+      memcpy(&word, text + at, sizeof word);
+      any |= word;
+    }
+    memcpy(&word, text + bytes - 8, sizeof word);
+    any |= word;
+  } else {
+    for (size_t at = 0; at < bytes; ++at) any |= (unsigned char)text[at];
+  }
+  return (any & UINT64_C(0x8080808080808080)) == 0;
+}
+
 static inline bool otlpshm_utf8_is_valid(const char* text, size_t bytes) {
-  return otlpshm_utf8_valid_prefix(text, bytes) == bytes;
+  return otlpshm_is_ascii(text, bytes) || otlpshm_utf8_valid_prefix(text, bytes) == bytes;
 }
 
 /* Length in bytes of the longest prefix that has at most `characters` characters. Requires UTF-8.
