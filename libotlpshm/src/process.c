@@ -29,11 +29,12 @@ static uint64_t fresh_nonce(void) {
   return nonce | 1;
 }
 
-/* The kernel has wiped the page; where it cannot, this does. */
+/* The kernel has wiped the page; where it cannot, this does. The mutexes that the parent took over
+ * the fork are made anew at once, while the child has one thread: none can wait for them yet. */
 static void wipe_in_child(void) {
   store_relaxed_u32(&otlpshm_process->renewing, 0);
   store_relaxed_u64(&otlpshm_process->nonce, 0);
-  if (otlpshm_process == &before_start) otlpshm_attach_forget_parent();
+  otlpshm_attach_forget_parent();
 }
 
 __attribute__((constructor)) static void watch_forks(void) {

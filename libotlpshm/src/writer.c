@@ -148,6 +148,7 @@ int otlpshm_writer_open(struct otlpshm_writer** out, const struct otlpshm_writer
 
   const int errno_before = errno;
   int status = OTLPSHM_ERROR_NO_MEMORY;
+  (void)otlpshm_process_ready(); /* in a child this makes the mutexes anew */
   pthread_mutex_lock(&otlpshm_attach_open_mutex);
   for (uint32_t i = 0; i < OTLPSHM_WRITERS_MAX && *out == NULL; ++i) {
     struct otlpshm_writer* writer = &writers[i];
@@ -242,6 +243,7 @@ int otlpshm_force_flush(struct otlpshm_writer* writer, uint32_t timeout_ms) {
 int otlpshm_shutdown(struct otlpshm_writer* writer, uint32_t timeout_ms) {
   if (writer == NULL) return OTLPSHM_OK;
   const int status = otlpshm_force_flush(writer, timeout_ms);
+  (void)otlpshm_process_ready(); /* in a child this makes the mutexes anew */
   struct otlpshm_attachment* attachment = NULL;
   bool closed = false;
   pthread_mutex_lock(&otlpshm_attach_open_mutex);
