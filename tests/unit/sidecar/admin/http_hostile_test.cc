@@ -8,6 +8,7 @@
 
 using namespace otlpshm;
 using namespace otlpshm::admin;
+using namespace std::string_literals;
 
 TEST_CASE("http hostile: a header beyond 8 KiB is 431, ended or endless") {
   Server server(test_routes());
@@ -34,17 +35,14 @@ TEST_CASE("http hostile: a header beyond 8 KiB is 431, ended or endless") {
 TEST_CASE("http hostile: what is no HTTP is 400, and the connection ends") {
   Server server(test_routes());
   for (const std::string& request :
-       {std::string("\r\n\r\n\r\n\r\n"), std::string("nonsense\r\n\r\n"),
-        std::string("GET\r\n\r\n"), std::string("GET /hello\r\n\r\n"),
-        std::string("GET /hello HTTP/1.1\r\nbad field\r\n\r\n"),
-        std::string("GET /hello HTTP/1.1\r\nHost : test\r\n\r\n"),
-        std::string("GET /hello HTTP/1.1\r\n\r\n"),
-        std::string("GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
-        std::string("GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1x\r\n\r\n"),
-        std::string("GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
-                    "Transfer-Encoding: chunked\r\n\r\n"),
-        std::string("GET /he\0llo HTTP/1.1\r\nHost: a\r\n\r\n", 35),
-        std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 15)}) {
+       {"\r\n\r\n\r\n\r\n"s, "nonsense\r\n\r\n"s, "GET\r\n\r\n"s, "GET /hello\r\n\r\n"s,
+        "GET /hello HTTP/1.1\r\nbad field\r\n\r\n"s, "GET /hello HTTP/1.1\r\nHost : test\r\n\r\n"s,
+        "GET /hello HTTP/1.1\r\n\r\n"s, "GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"s,
+        "GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1x\r\n\r\n"s,
+        "GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n"s,
+        "GET /he\0llo HTTP/1.1\r\nHost: a\r\n\r\n"s,
+        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"s}) {
     Client client(server.loop.get(), server.http->port());
     client.say(request);
     const std::string response = client.response();
