@@ -22,7 +22,6 @@
 #define SPAN_FLAGS_HAS_IS_REMOTE 0x100u
 #define SPAN_FLAGS_IS_REMOTE 0x200u
 #define TRACE_STATE_BYTES_MAX 512u
-#define STATUS_MESSAGE_BYTES_MAX 1024u
 
 static struct span* open_span(struct otlpshm_span* span) {
   return (struct span*)span;
@@ -175,6 +174,8 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
   const struct otlpshm_sampling sampling = otlpshm_sampling_decide(parent);
   memset(span, 0, offsetof(struct span, inline_bytes));
   span->writer = writer;
+  span->attachment = writer->attachment;
+  span->scope_index = writer->scope_index;
   span->writer_generation = generation;
   span->nonce = otlpshm_thread.nonce;
   span->bytes = span->inline_bytes;
@@ -285,7 +286,7 @@ static void remove_attribute(struct span* span, const struct otlpshm_key_value* 
 
 static void drop_attribute(struct span* span) {
   ++span->attributes_dropped;
-  add_relaxed_u64(&span->writer->attachment->attributes_dropped, 1);
+  add_relaxed_u64(&span->attachment->attributes_dropped, 1);
 }
 
 static void set_attribute(struct otlpshm_span* public_span,
@@ -515,7 +516,7 @@ static void put_header(const struct span* span, uint8_t* at, uint64_t duration_n
   memcpy(header.span_id, span->bytes + SPAN_SPAN_ID_OFFSET + 2, sizeof header.span_id);
   header.duration_nano = duration_nano;
   header.name_hash = span->name_hash;
-  header.scope_index = span->writer->scope_index;
+  header.scope_index = span->scope_index;
   header.record_flags = span->record_flags;
   header.span_flags = span->span_flags;
   header.record_kind = OTLPSHM_RECORD_SPAN;
@@ -532,13 +533,13 @@ static int commit(struct span* span, uint64_t now, uint64_t end_unix_nano) {
   /* Without a parent the header stands where the parent would: one piece either way. */
   const uint32_t first = span->has_parent ? 0 : SPAN_PARENT_BYTES;
   put_header(span, span->bytes + first, duration);
-  return otlpshm_lane_commit(span->writer->attachment, span->bytes + first, span->used - first, now,
+  return otlpshm_lane_commit(span->attachment, span->bytes + first, span->used - first, now,
                              (span->flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0);
 }
 
 static int end(struct otlpshm_span* public_span, uint64_t now, uint64_t end_unix_nano) {
   struct span* span = open_span(public_span);
-  struct otlpshm_attachment* attachment = span->writer->attachment;
+  struct otlpshm_attachment* attachment = span->attachment;
   int status;
   if (!otlpshm_process_ready() || span->nonce != otlpshm_thread.nonce) {
     status = otlpshm_attach_drop(attachment, otlpshm_drop_forked);

@@ -30,9 +30,10 @@
 #define SPAN_BYTES_MAX (512u << 10) /* beyond it attributes and events are dropped, and counted */
 
 struct __attribute__((may_alias)) span {
-  struct otlpshm_writer* writer; /* null: a no-op */
-  uint8_t* bytes;                /* inline_bytes, or malloc */
-  uint64_t nonce;                /* of the process that started it */
+  struct otlpshm_writer* writer;         /* null: a no-op */
+  struct otlpshm_attachment* attachment; /* the writer's at the start: it may be reopened since */
+  uint8_t* bytes;                        /* inline_bytes, or malloc */
+  uint64_t nonce;                        /* of the process that started it */
   uint64_t start_monotonic;
   uint64_t start_unix_nano;
   uint64_t name_hash;
@@ -53,13 +54,14 @@ struct __attribute__((may_alias)) span {
   uint32_t events_dropped;
   uint32_t span_flags;
   uint16_t record_flags;
+  uint16_t scope_index;
   uint8_t has_parent;
   uint8_t span_kind;
   uint8_t status_code;
-  uint8_t reserved[3];
+  uint8_t reserved[5];
   union {
     struct otlpshm_context context; /* of a no-op: its parent's, for carriers */
-    uint8_t inline_bytes[1024 - 128];
+    uint8_t inline_bytes[1024 - 136];
   };
 };
 _Static_assert(sizeof(struct span) == sizeof(struct otlpshm_span), "the public size is the ABI");
