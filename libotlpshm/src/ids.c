@@ -27,7 +27,7 @@ void otlpshm_ids_seed(struct otlpshm_thread* thread) {
     seed ^= ((uint64_t)otlpshm_kernel_pid() << 32) ^ otlpshm_kernel_tid();
     for (int i = 0; i < 3; ++i) thread->keys[i] = mix(seed += UINT64_C(0x9e3779b97f4a7c15));
   }
-  thread->counter = 0;
+  /* The counter goes on: a handler that ran in here may have counted with the very same keys. */
 }
 
 void otlpshm_ids_span(struct otlpshm_thread* thread, uint8_t span_id[8]) {
