@@ -298,6 +298,7 @@ static int create_segment(struct otlpshm_attachment* attachment,
       add_relaxed_u64(&attachment->pending[reason], 0 - dropped);
     }
     (void)look_for_ack(segment, directory);
+    otlpshm_segment_start(segment);
     store_ordered_pointer(&attachment->current, segment);
     return OTLPSHM_OK;
   }

@@ -137,7 +137,6 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
   segment->lane_count = lane_count;
   segment->bytes = OTLPSHM_LANE_AREAS_OFFSET;
   for (uint32_t lane = 0; lane < segment->lane_count; ++lane) segment->bytes += lane_bytes[lane];
-  segment->users = 0;
   segment->open_lease = 0;
   segment->open_again_at = 0;
   segment->areas_allocated = false;
@@ -174,13 +173,11 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
   fill_header(segment, id, lane_bytes);
   fill_lanes(segment, lane_bytes);
   store_relaxed_u32(&segment->lanes_open, 1);
-  store_release_u32(&segment->lanes[0].lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
 
   error = otlpshm_kernel_rename(directory, temporary, name);
   (void)otlpshm_kernel_close((int)fd);
   if (error != 0) {
     (void)otlpshm_kernel_unlink(directory, temporary);
-    store_relaxed_u32(&segment->lanes[0].lease, OTLPSHM_LEASE_CLOSED);
     (void)otlpshm_kernel_munmap(segment->base, segment->bytes);
     return status_of(error);
   }

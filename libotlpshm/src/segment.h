@@ -43,7 +43,7 @@ enum otlpshm_segment_phase {
 struct otlpshm_segment {
   struct otlpshm_lane lanes[OTLPSHM_LANES_MAX];
   enum otlpshm_segment_phase phase; /* under the attach mutex */
-  uint32_t users;                   /* threads that touch the mapping without a lease */
+  uint32_t users; /* threads that touch the mapping without a lease, and some that just look */
   uint32_t lane_count;
   uint32_t lanes_open;    /* copy of the shared word, for those without a lease */
   uint32_t open_lease;    /* tid of the thread that opens a lane, or 0 */
@@ -64,10 +64,17 @@ uint32_t otlpshm_segment_plan(uint64_t budget_bytes, uint32_t cpus,
                               uint64_t lane_bytes[OTLPSHM_LANES_MAX]);
 
 /* Makes, locks, maps and names a new segment in an empty struct. directory is open; mode is the
- * file's. Returns 0 or a negative otlpshm_status; nothing is left behind on failure.
+ * file's. All leases are closed: a thread that still knows the struct from its last life must not
+ * write before the tables are there. users is left alone, for the same thread may be counting.
+ * Returns 0 or a negative otlpshm_status; nothing is left behind on failure.
  * Under the attach mutex. */
 int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsigned mode,
                            uint32_t lane_count, const uint64_t* lane_bytes);
+
+/* Lets threads write to lane 0. */
+static inline void otlpshm_segment_start(struct otlpshm_segment* segment) {
+  store_release_u32(&segment->lanes[0].lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
+}
 
 /* Opens one more lane. False when there is none, another thread is at it, or memory is short.
  * The caller holds a use of the segment. Async-signal-safe. */
