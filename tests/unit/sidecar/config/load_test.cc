@@ -225,6 +225,13 @@ TEST_CASE("config: a broken file is reported with place, line, caret and remedy"
   }
 }
 
+TEST_CASE("config: errors stand in the order of the file, whichever was found first") {
+  const Result result = load_file("dri: 1\nloop: !!str epoll\n");
+  REQUIRE(result.errors.size() == 2);
+  CHECK(result.errors[0].starts_with("error: otlpshmd.yaml:1:1: dri: unknown key\n"));
+  CHECK(result.errors[1].starts_with("error: otlpshmd.yaml:2:7: tags are not supported"));
+}
+
 TEST_CASE("config: a broken --set is one clear line") {
   const auto error = [](const std::string& set) { return joined(load({.sets = {set}}).errors); };
   CHECK(error("x") == "error: --set \"x\": has no =; write --set key=value");

@@ -3,10 +3,12 @@
 #include "config/value.h"
 
 #include <catch2/catch.hpp>
+#include <map>
 #include <string>
 
 #include "config/nearest.h"
 #include "config/quote.h"
+#include "config/substitute.h"
 
 namespace otlpshm::config {
 
@@ -114,6 +116,13 @@ TEST_CASE("config: every byte survives percent-encoding") {
   std::string bytes;
   for (int byte = 0; byte < 256; ++byte) bytes += static_cast<char>(byte);
   CHECK(headers_from("a=" + percent_encoded(bytes)).value == Headers{{"a", bytes}});
+}
+
+TEST_CASE("config: substitution stops at the longest value") {
+  const std::map<std::string, std::string> environment = {{"B", std::string(40000, 'x')}};
+  CHECK(substituted("${env:B}", environment).value->size() == 40000);
+  CHECK_FALSE(substituted("${env:B}${env:B}", environment).value);
+  CHECK_FALSE(substituted(std::string(value_bytes_max + 1, 'x'), environment).value);
 }
 
 TEST_CASE("config: the edit distance counts swaps as one") {
