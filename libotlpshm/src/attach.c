@@ -98,6 +98,16 @@ static void watch_heartbeat(struct otlpshm_attachment* attachment, uint64_t now)
   }
 }
 
+/* The caller has a use of the segment, or it is not current yet. */
+static void hand_over_pending(struct otlpshm_attachment* attachment,
+                              struct otlpshm_segment* segment) {
+  for (uint32_t reason = 0; reason < OTLPSHM_PRODUCER_REASONS; ++reason) {
+    if (load_relaxed_u64(&attachment->pending[reason]) == 0) continue;
+    const uint64_t dropped = exchange_relaxed_u64(&attachment->pending[reason], 0);
+    add_relaxed_u64(&segment->control->dropped[reason], dropped);
+  }
+}
+
 void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bool full) {
   if (!take_u32(&attachment->tick_lease, 0, 1)) return; /* SYNC(lease) */
   store_relaxed_u64(&attachment->tick_at, now + TICK_NANO);
@@ -107,6 +117,9 @@ void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bo
                            now >= attachment->state_look_at;
   struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
   if (segment != NULL && !otlpshm_attach_use(attachment, segment)) segment = NULL;
+  if (segment != NULL && !otlpshm_segment_is_reaped(segment)) {
+    hand_over_pending(attachment, segment);
+  }
   const bool wants_ack = segment != NULL && (full || load_relaxed_pointer(&segment->ack) == NULL);
   struct open_directory directory;
   if ((wants_state || wants_ack) && open_directory(attachment->path, &directory) == OTLPSHM_OK) {
@@ -133,15 +146,21 @@ void otlpshm_attach_unuse(struct otlpshm_segment* segment) {
   add_ordered_u32(&segment->users, UINT32_MAX);
 }
 
+int otlpshm_attach_drop_later(struct otlpshm_attachment* attachment,
+                              enum otlpshm_drop_reason reason) {
+  add_relaxed_u64(&attachment->pending[reason], 1);
+  return OTLPSHM_ERROR_DROPPED;
+}
+
 int otlpshm_attach_drop(struct otlpshm_attachment* attachment, enum otlpshm_drop_reason reason) {
   struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
-  if (segment != NULL && otlpshm_attach_use(attachment, segment)) {
-    add_relaxed_u64(&segment->control->dropped[reason], 1);
-    otlpshm_attach_unuse(segment);
-  } else {
-    add_relaxed_u64(&attachment->pending[reason], 1);
+  if (segment == NULL || !otlpshm_attach_use(attachment, segment)) {
+    return otlpshm_attach_drop_later(attachment, reason);
   }
-  return OTLPSHM_ERROR_DROPPED;
+  const bool is_read = !otlpshm_segment_is_reaped(segment);
+  if (is_read) add_relaxed_u64(&segment->control->dropped[reason], 1);
+  otlpshm_attach_unuse(segment);
+  return is_read ? OTLPSHM_ERROR_DROPPED : otlpshm_attach_drop_later(attachment, reason);
 }
 
 /* ---- tables, under the mutex ---------------------------------------------------------------- */
@@ -292,11 +311,7 @@ static int create_segment(struct otlpshm_attachment* attachment,
                                attachment->lane_count, attachment->lane_bytes);
     if (status != OTLPSHM_OK) return status;
     write_tables(attachment, segment);
-    for (uint32_t reason = 0; reason < OTLPSHM_PRODUCER_REASONS; ++reason) {
-      const uint64_t dropped = load_relaxed_u64(&attachment->pending[reason]);
-      add_relaxed_u64(&segment->control->dropped[reason], dropped);
-      add_relaxed_u64(&attachment->pending[reason], 0 - dropped);
-    }
+    hand_over_pending(attachment, segment);
     (void)look_for_ack(segment, directory);
     otlpshm_segment_start(segment);
     store_ordered_pointer(&attachment->current, segment);
@@ -344,7 +359,8 @@ struct otlpshm_segment* otlpshm_attach_now(struct otlpshm_attachment* attachment
 
 bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_segment* reaped) {
   if (pthread_mutex_trylock(&attachment->mutex) != 0) return false;
-  if (load_relaxed_pointer(&attachment->current) == reaped) {
+  /* The same struct may hold the next segment already. */
+  if (load_relaxed_pointer(&attachment->current) == reaped && otlpshm_segment_is_reaped(reaped)) {
     retire_current(attachment);
     attach_or_postpone(attachment, otlpshm_clock_monotonic());
   }
@@ -456,7 +472,7 @@ void otlpshm_attach_forget_parent(void) {
   for (uint32_t i = 0; i < OTLPSHM_ATTACHMENTS_MAX; ++i) {
     struct otlpshm_attachment* attachment = &attachments[i];
     attachment->mutex = unlocked;
-    attachment->current = NULL;
+    store_relaxed_pointer(&attachment->current, (struct otlpshm_segment*)NULL);
     for (uint32_t s = 0; s < OTLPSHM_SEGMENTS_MAX; ++s) {
       struct otlpshm_segment* segment = &attachment->segments[s];
       if (segment->phase != otlpshm_segment_empty && segment->ack != NULL) {
@@ -469,10 +485,11 @@ void otlpshm_attach_forget_parent(void) {
     }
     memset(&attachment->gone, 0, sizeof attachment->gone);
     memset(attachment->pending, 0, sizeof attachment->pending);
-    attachment->tick_lease = 0;
-    attachment->look_again_at = 0;
-    attachment->tick_at = 0;
-    attachment->epoch_rung = 0;
-    attachment->attributes_dropped = 0;
+    memset(&attachment->state_stat, 0, sizeof attachment->state_stat); /* perhaps half written */
+    store_relaxed_u32(&attachment->tick_lease, 0);
+    store_relaxed_u64(&attachment->look_again_at, 0);
+    store_relaxed_u64(&attachment->tick_at, 0);
+    store_relaxed_u32(&attachment->epoch_rung, 0);
+    store_relaxed_u64(&attachment->attributes_dropped, 0);
   }
 }

@@ -39,7 +39,8 @@ struct otlpshm_attachment {
   uint64_t state_look_at;
   struct stat state_stat;
   uint64_t attributes_dropped;
-  uint64_t pending[OTLPSHM_PRODUCER_REASONS]; /* drops that no segment holds yet */
+  uint64_t pending[OTLPSHM_PRODUCER_REASONS]; /* drops that no segment holds; the next look or
+                                                 segment takes them over */
 
   /* Under the mutex. */
   pthread_mutex_t mutex;
@@ -82,6 +83,10 @@ void otlpshm_attach_unuse(struct otlpshm_segment* segment);
 
 /* Counts a dropped span; returns OTLPSHM_ERROR_DROPPED. Async-signal-safe. */
 int otlpshm_attach_drop(struct otlpshm_attachment* attachment, enum otlpshm_drop_reason reason);
+
+/* The same for a process that is not ready: its segment may be the parent's, which is not here. */
+int otlpshm_attach_drop_later(struct otlpshm_attachment* attachment,
+                              enum otlpshm_drop_reason reason);
 
 /* Rows of the tables, by equal bytes. Return the index, or -1 when the table is full. */
 int otlpshm_attach_resource(struct otlpshm_attachment* attachment, const uint8_t* bytes,

@@ -47,10 +47,7 @@ static void reload_release(struct otlpshm_segment* segment, uint32_t index) {
 static enum lane_result write_record(struct otlpshm_segment* segment, uint32_t index,
                                      uint8_t* record, uint32_t size) {
   struct otlpshm_lane* lane = &segment->lanes[index];
-  const struct otlpshm_ack_header* ack = load_acquire_pointer(&segment->ack);
-  if (ack != NULL && load_relaxed_u32(&ack->state) == otlpshm_ack_reaped) {
-    return lane_reaped; /* SYNC(reaped) */
-  }
+  if (otlpshm_segment_is_reaped(segment)) return lane_reaped;
   if (lane->tail + padded(size) - lane->release > lane->bytes) {
     reload_release(segment, index);
     if (lane->tail + padded(size) - lane->release > lane->bytes) return lane_is_full;

@@ -38,11 +38,12 @@ static inline void add_relaxed_u64(uint64_t* word, uint64_t value) {
   (void)__atomic_fetch_add(word, value, __ATOMIC_RELAXED);
 }
 
+static inline uint64_t exchange_relaxed_u64(uint64_t* word, uint64_t value) {
+  return __atomic_exchange_n(word, value, __ATOMIC_RELAXED);
+}
+
 /* True and *word = to when *word was from. */
 static inline bool take_u32(uint32_t* word, uint32_t from, uint32_t to) {
-  return __atomic_compare_exchange_n(word, &from, to, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-}
-static inline bool take_u64(uint64_t* word, uint64_t from, uint64_t to) {
   return __atomic_compare_exchange_n(word, &from, to, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
@@ -59,6 +60,7 @@ static inline uint32_t load_ordered_u32(const uint32_t* word) {
 
 #define load_acquire_pointer(pointer) __atomic_load_n((pointer), __ATOMIC_ACQUIRE)
 #define load_relaxed_pointer(pointer) __atomic_load_n((pointer), __ATOMIC_RELAXED)
+#define store_relaxed_pointer(pointer, value) __atomic_store_n((pointer), (value), __ATOMIC_RELAXED)
 #define store_release_pointer(pointer, value) __atomic_store_n((pointer), (value), __ATOMIC_RELEASE)
 
 static inline void acquire_fence(void) {

@@ -35,6 +35,7 @@ static void wipe_in_child(void) {
   store_relaxed_u32(&otlpshm_process->renewing, 0);
   store_relaxed_u64(&otlpshm_process->nonce, 0);
   otlpshm_attach_forget_parent();
+  store_relaxed_u32(&otlpshm_process->forgotten, 1);
 }
 
 __attribute__((constructor)) static void watch_forks(void) {
@@ -63,7 +64,7 @@ bool otlpshm_process_renew(void) {
     if (!take_u32(&otlpshm_process->renewing, 0, 1)) return false;
     nonce = load_relaxed_u64(&otlpshm_process->nonce);
     if (nonce == 0) {
-      otlpshm_attach_forget_parent();
+      if (load_relaxed_u32(&otlpshm_process->forgotten) == 0) otlpshm_attach_forget_parent();
       nonce = fresh_nonce();
       store_release_u64(&otlpshm_process->nonce, nonce);
     }

@@ -14,7 +14,8 @@
 
 struct otlpshm_process {
   uint64_t nonce;
-  uint32_t renewing; /* 1 while the first thread of a child renews */
+  uint32_t renewing;  /* 1 while the first thread of a child renews */
+  uint32_t forgotten; /* 1 once a fork handler has forgotten the parent, in the child */
 };
 
 struct otlpshm_thread {

@@ -76,6 +76,12 @@ static inline void otlpshm_segment_start(struct otlpshm_segment* segment) {
   store_release_u32(&segment->lanes[0].lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
 }
 
+/* True when the daemon reads it no more. The caller holds a lease, a use, or the attach mutex. */
+static inline bool otlpshm_segment_is_reaped(const struct otlpshm_segment* segment) {
+  const struct otlpshm_ack_header* ack = load_acquire_pointer(&segment->ack);
+  return ack != NULL && load_relaxed_u32(&ack->state) == otlpshm_ack_reaped; /* SYNC(reaped) */
+}
+
 /* Opens one more lane. False when there is none, another thread is at it, or memory is short.
  * The caller holds a use of the segment. Async-signal-safe. */
 bool otlpshm_segment_open_lane(struct otlpshm_segment* segment, uint32_t tid, uint64_t now);

@@ -149,7 +149,7 @@ static bool can_record(struct otlpshm_writer* writer, uint32_t flags) {
     }
   }
   if (load_relaxed_u32(&attachment->directory_there) != 0) {
-    (void)otlpshm_attach_drop(attachment, otlpshm_drop_no_segment);
+    (void)otlpshm_attach_drop_later(attachment, otlpshm_drop_no_segment);
   }
   return false;
 }
@@ -541,7 +541,9 @@ static int end(struct otlpshm_span* public_span, uint64_t now, uint64_t end_unix
   struct span* span = open_span(public_span);
   struct otlpshm_attachment* attachment = span->attachment;
   int status;
-  if (!otlpshm_process_ready() || span->nonce != otlpshm_thread.nonce) {
+  if (!otlpshm_process_ready()) {
+    status = otlpshm_attach_drop_later(attachment, otlpshm_drop_forked);
+  } else if (span->nonce != otlpshm_thread.nonce) {
     status = otlpshm_attach_drop(attachment, otlpshm_drop_forked);
   } else if (load_acquire_u32(&span->writer->generation) != span->writer_generation) {
     status = otlpshm_attach_drop(attachment, otlpshm_drop_shutdown);
