@@ -75,17 +75,17 @@ int otlpshm_daemon_file_map(int directory, const char* name, const struct otlpsh
   if (fd == -ENOENT) return OTLPSHM_ERROR_NO_DAEMON;
   if (fd == -ELOOP || fd == -EACCES || fd == -ENXIO) return OTLPSHM_ERROR_UNTRUSTED;
   if (fd < 0) return OTLPSHM_ERROR_SYSTEM;
-  const dev_t device_before = file_stat->st_dev;
-  const ino_t inode_before = file_stat->st_ino;
+  struct stat found;
   int status = OTLPSHM_OK;
-  if (otlpshm_kernel_fstat((int)fd, file_stat) != 0) {
+  if (otlpshm_kernel_fstat((int)fd, &found) != 0) {
     status = OTLPSHM_ERROR_SYSTEM;
-  } else if (!is_trusted(file_stat, trust, expected->bytes)) {
+  } else if (!is_trusted(&found, trust, expected->bytes)) {
     status = OTLPSHM_ERROR_UNTRUSTED;
-  } else if (*base == NULL || file_stat->st_dev != device_before ||
-             file_stat->st_ino != inode_before) {
+  } else if (*base == NULL || found.st_dev != file_stat->st_dev ||
+             found.st_ino != file_stat->st_ino) {
     status = map_checked((int)fd, expected, base);
   }
+  if (status == OTLPSHM_OK) *file_stat = found;
   (void)otlpshm_kernel_close((int)fd);
   return status;
 }

@@ -29,8 +29,8 @@ struct otlpshm_daemon_file {
 /* Opens a file of the daemon in an open directory and maps it: at *base when that is not null
  * (replacing what is mapped there, in one step), else anywhere. When the file is the one of
  * *file_stat (same device and inode, with *base mapped) nothing is done.
- * Returns OTLPSHM_OK, NO_DAEMON (there is none), UNTRUSTED, ABI_SKEW or SYSTEM; *file_stat is then
- * that of the file wherever it could be read. Async-signal-safe. */
+ * Returns OTLPSHM_OK, and *file_stat is that of the mapped file; or NO_DAEMON (there is none),
+ * UNTRUSTED, ABI_SKEW or SYSTEM, and *file_stat stays as it was. Async-signal-safe. */
 int otlpshm_daemon_file_map(int directory, const char* name, const struct otlpshm_trust* trust,
                             const struct otlpshm_daemon_file* expected, void** base,
                             struct stat* file_stat);
