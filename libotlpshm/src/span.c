@@ -29,6 +29,12 @@ static struct span* open_span(struct otlpshm_span* span) {
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
+static void release(uint8_t* bytes) {
+  const int errno_before = errno; /* free keeps it since glibc 2.33 */
+  free(bytes);
+  errno = errno_before;
+}
+
 static bool grow(struct span* span, size_t need) {
   if ((span->flags & OTLPSHM_SPAN_SIGNAL_SAFE) != 0) return false;
   const size_t least = (size_t)span->used + need + SPAN_TAIL_BYTES;
@@ -41,7 +47,7 @@ static bool grow(struct span* span, size_t need) {
   errno = errno_before;
   if (bytes == NULL) return false;
   memcpy(bytes, span->bytes, span->used);
-  if (span->bytes != span->inline_bytes) free(span->bytes);
+  if (span->bytes != span->inline_bytes) release(span->bytes);
   span->bytes = bytes;
   span->capacity = (uint32_t)capacity;
   return true;
@@ -487,7 +493,7 @@ void otlpshm_span_set_status_cstr(struct otlpshm_span* span, int code, const cha
 /* ---- end ------------------------------------------------------------------------------------- */
 
 static void forget(struct span* span) {
-  if (span->bytes != span->inline_bytes) free(span->bytes);
+  if (span->bytes != span->inline_bytes) release(span->bytes);
   span->writer = NULL;
   memset(&span->context, 0, sizeof span->context);
 }
