@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define FALLOCATE_TRIES 32
+
 static long call(long number, long a, long b, long c, long d, long e, long f) {
   const int before = errno;
   const long result = syscall(number, a, b, c, d, e, f);
@@ -49,11 +51,11 @@ long otlpshm_kernel_ftruncate(int fd, uint64_t bytes) {
 }
 
 long otlpshm_kernel_fallocate(int fd, uint64_t offset, uint64_t bytes) {
-  return call(SYS_fallocate, fd, 0, (long)offset, (long)bytes, 0, 0);
-}
-
-long otlpshm_kernel_pwrite(int fd, const void* bytes, size_t count, uint64_t offset) {
-  return call(SYS_pwrite64, fd, (long)bytes, (long)count, (long)offset, 0, 0);
+  long answer = -EINTR; /* tmpfs gives up at any signal that is pending, and undoes it all */
+  for (int tries = 0; tries < FALLOCATE_TRIES && answer == -EINTR; ++tries) {
+    answer = call(SYS_fallocate, fd, 0, (long)offset, (long)bytes, 0, 0);
+  }
+  return answer;
 }
 
 long otlpshm_kernel_lock_whole(int fd) {

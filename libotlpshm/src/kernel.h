@@ -17,7 +17,6 @@ long otlpshm_kernel_fstatfs(int fd, struct statfs* out);
 long otlpshm_kernel_fchmod(int fd, unsigned mode);
 long otlpshm_kernel_ftruncate(int fd, uint64_t bytes);
 long otlpshm_kernel_fallocate(int fd, uint64_t offset, uint64_t bytes);
-long otlpshm_kernel_pwrite(int fd, const void* bytes, size_t count, uint64_t offset);
 long otlpshm_kernel_lock_whole(int fd); /* F_OFD_SETLK, write */
 long otlpshm_kernel_rename(int directory, const char* from, const char* to);
 long otlpshm_kernel_unlink(int directory, const char* name);
