@@ -5,6 +5,7 @@
  *   Never  waits on the span path: who does not get the mutex goes on without a segment. */
 #include "attach.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,7 +35,8 @@ struct open_directory {
 
 static int open_directory(const char* path, struct open_directory* out) {
   const long fd = otlpshm_kernel_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
-  if (fd < 0) return OTLPSHM_ERROR_NO_DIRECTORY;
+  if (fd == -ENOENT || fd == -ENOTDIR) return OTLPSHM_ERROR_NO_DIRECTORY;
+  if (fd < 0) return OTLPSHM_ERROR_SYSTEM; /* it may well be there: what is lost is counted */
   struct stat stat;
   if (otlpshm_kernel_fstat((int)fd, &stat) != 0) {
     (void)otlpshm_kernel_close((int)fd);
