@@ -214,6 +214,15 @@ static bool has_daemon(const struct otlpshm_attachment* attachment) {
          load_relaxed_u32(&attachment->expired) == 0;
 }
 
+/* A daemon that lives makes one within a scan: worth waiting for, and no daemon without. */
+static bool has_ack(struct otlpshm_attachment* attachment) {
+  pthread_mutex_lock(&attachment->mutex);
+  const struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
+  const bool has = segment != NULL && load_relaxed_pointer(&segment->ack) != NULL;
+  pthread_mutex_unlock(&attachment->mutex);
+  return has;
+}
+
 static int flush(struct otlpshm_attachment* attachment, uint32_t timeout_ms) {
   struct flush flush;
   note_tails(attachment, &flush);
@@ -226,7 +235,9 @@ static int flush(struct otlpshm_attachment* attachment, uint32_t timeout_ms) {
     otlpshm_attach_tick(attachment, now, false);
     if (is_settled(attachment, &flush)) return OTLPSHM_OK;
     if (!has_daemon(attachment)) return OTLPSHM_ERROR_NO_DAEMON;
-    if (now >= deadline) return OTLPSHM_ERROR_TIMEOUT;
+    if (now >= deadline) {
+      return has_ack(attachment) ? OTLPSHM_ERROR_TIMEOUT : OTLPSHM_ERROR_NO_DAEMON;
+    }
     const uint64_t left = deadline - now;
     (void)otlpshm_kernel_sleep(pause < left ? pause : left);
     pause = pause * 2 < FLUSH_PAUSE_MAX ? pause * 2 : FLUSH_PAUSE_MAX;
