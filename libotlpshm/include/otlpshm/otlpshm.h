@@ -231,8 +231,9 @@ OTLPSHM_API void otlpshm_span_start_cstr(otlpshm_writer* writer, struct otlpshm_
  * Thread-safety, signals, fork: as otlpshm_span_start; so too for all that follow. */
 OTLPSHM_API int otlpshm_span_is_recording(const struct otlpshm_span* span);
 
-/* The span's own context, for children and carriers; all zero for a no-op span. trace_state stays
- * valid until the span ends or is written to. */
+/* The span's own context, for children and carriers. A span that was started as a no-op gives its
+ * parent's, so that a trace goes through it; all zero for other no-ops. trace_state stays valid
+ * until the span ends or is written to; a no-op's, as long as its parent's. */
 OTLPSHM_API void otlpshm_span_get_context(const struct otlpshm_span* span,
                                           struct otlpshm_context* context);
 
@@ -266,7 +267,7 @@ OTLPSHM_API void otlpshm_span_add_event_cstr(struct otlpshm_span* span, const ch
                                              size_t attribute_count);
 
 /* Sets the status. Ok is final; Error beats Unset; Unset changes nothing. The description counts
- * only with Error and may be null. Source: OpenTelemetry Trace API, Set Status. */
+ * only with Error, is cut at 1024 bytes, and may be null. Source: OpenTelemetry Trace API, Set Status. */
 OTLPSHM_API void otlpshm_span_set_status(struct otlpshm_span* span, int code,
                                          const char* description, size_t description_bytes);
 OTLPSHM_API void otlpshm_span_set_status_cstr(struct otlpshm_span* span, int code,
