@@ -59,7 +59,7 @@ bool is_next(const otlpshm_record_header& header, LaneCursor& cursor, RecordSink
 }  // namespace
 
 std::uint64_t claimed(const Segment& segment, std::uint32_t lane) {
-  if (lane >= segment.control.lanes_open) return 0;
+  if (segment.given_up || lane >= segment.control.lanes_open) return 0;
   const LaneCursor& cursor = segment.cursors[lane];
   const std::uint64_t sequence = segment.control.sequence[lane];
   const std::uint64_t tail = segment.control.tail[lane];
@@ -67,6 +67,13 @@ std::uint64_t claimed(const Segment& segment, std::uint32_t lane) {
   const std::uint64_t bytes =
       std::min(tail - cursor.position, segment.view->lanes()[lane].bytes);
   return std::min(sequence - cursor.sequence, bytes / kRecordBytesMin);
+}
+
+bool is_drained(const Segment& segment) {
+  for (std::uint32_t lane = 0; lane < segment.control.lanes_open; ++lane) {
+    if (segment.control.tail[lane] != segment.cursors[lane].position) return false;
+  }
+  return true;
 }
 
 Drain::Drain(std::uint64_t segment_bytes_per_turn)
@@ -181,7 +188,6 @@ Drain::Parsed Drain::parse(Segment& segment, std::uint32_t lane, std::size_t byt
 
 void Drain::give_up(Segment& segment, RecordSink& sink) {
   if (segment.given_up) return;
-  segment.given_up = true;
   const model::Reason reason = segment.state == SegmentState::lost
                                    ? model::Reason::segment_lost
                                    : model::Reason::quarantined;
@@ -193,6 +199,7 @@ void Drain::give_up(Segment& segment, RecordSink& sink) {
     segment.cursors[lane].sequence += count;
     sink.end(segment.cursors[lane]);
   }
+  segment.given_up = true;
 }
 
 }  // namespace otlpshm::ingest

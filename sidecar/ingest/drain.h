@@ -64,8 +64,10 @@ class Drain {
   std::unique_ptr<std::uint8_t[]> buffer_;
 };
 
-// Sequences above the cursor that a lane claims and its bytes can hold.
+// Sequences above the cursor that a lane claims and its bytes can hold, at the last look.
 [[nodiscard]] std::uint64_t claimed(const Segment& segment, std::uint32_t lane);
+// Every open lane was read to its tail, at the last look.
+[[nodiscard]] bool is_drained(const Segment& segment);
 
 }  // namespace otlpshm::ingest
 

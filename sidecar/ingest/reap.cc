@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include "ingest/drain.h"
+
 namespace otlpshm::ingest {
 
 namespace {
@@ -11,14 +13,14 @@ namespace {
 constexpr std::uint64_t kLooksNs[] = {0, 10'000'000, 100'000'000};
 constexpr std::size_t kLooksMax = 4096;  // more deaths at once wait for the next scan
 
-// Every record was read, and every record read has settled.
+// Every record was read, or given up, and each of these has settled.
 bool is_settled(const Segment& segment) {
+  if (segment.state == SegmentState::live ? !is_drained(segment) : !segment.given_up) return false;
   for (std::uint32_t lane = 0; lane < segment.lane_count(); ++lane) {
-    if (segment.ack->settled(lane).sequence != segment.cursors[lane].sequence) return false;
-    if (segment.state != SegmentState::live) continue;
-    const bool open = lane < segment.control.lanes_open;
-    if (open && segment.control.tail[lane] != segment.cursors[lane].position) return false;
-    if (segment.ack->settled(lane).release != segment.cursors[lane].position) return false;
+    const model::LaneSettled& settled = segment.ack->settled(lane);
+    const LaneCursor& cursor = segment.cursors[lane];
+    if (settled.sequence != cursor.sequence) return false;
+    if (segment.state == SegmentState::live && settled.release != cursor.position) return false;
   }
   return true;
 }

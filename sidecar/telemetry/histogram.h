@@ -15,10 +15,10 @@ namespace otlpshm::telemetry {
 
 class Histogram {
  public:
-  void record(uint64_t value_ns) {
-    ++buckets_[bucket_of(value_ns)];
-    ++count_;
-    sum_ns_ += value_ns;
+  void record(uint64_t value_ns, uint64_t times = 1) {
+    buckets_[bucket_of(value_ns)] += times;
+    count_ += times;
+    sum_ns_ += value_ns * times;
     if (value_ns < least_ns_) least_ns_ = value_ns;
     if (value_ns > greatest_ns_) greatest_ns_ = value_ns;
   }
