@@ -24,7 +24,7 @@ uint64_t otlpshm_clock_monotonic(void) {
 
 uint64_t otlpshm_clock_offset(uint64_t monotonic) {
   const uint64_t last = load_acquire_u64(&renewed_at);
-  if (last != 0 && monotonic - last < SECOND) return load_relaxed_u64(&offset_now);
+  if (last != 0 && monotonic < last + SECOND) return load_relaxed_u64(&offset_now);
   /* The wall clock is read between two monotonic readings; any thread may do it, and two that do
    * it at once agree to within a reading. */
   const uint64_t before = read_clock(CLOCK_MONOTONIC);
