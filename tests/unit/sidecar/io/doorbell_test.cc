@@ -2,11 +2,11 @@
 // The doorbell as producers ring it: from another process, through a read-only mapping.
 #include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <climits>
 
 #include "test_loop.h"
@@ -101,7 +101,12 @@ TEST_CASE("doorbell: it stays armed over many turns, without a busy loop") {
   auto loop = make_test_loop();
   int wakes = 0;
   (void)loop->arm_futex(page.word(), 0, [&] { ++wakes; });
+  rusage before{};
+  rusage after{};
+  getrusage(RUSAGE_SELF, &before);
   run_for(*loop, 1200 * kMs);  // longer than one wait of the helper thread
+  getrusage(RUSAGE_SELF, &after);
+  CHECK(after.ru_nvcsw - before.ru_nvcsw < 2000);  // a sleep each turn, of 5 ms
   CHECK(wakes == 0);
   CHECK(loop->futex_armed());
   page.ring_until_heard();
@@ -160,6 +165,19 @@ TEST_CASE("doorbell: arming while armed replaces the callback") {
   page.ring_until_heard();
   REQUIRE(run_until(*loop, [&] { return second == 1; }));
   CHECK(first == 0);
+}
+
+TEST_CASE("doorbell: a wake of an earlier arming does not run the next callback") {
+  Page page;
+  auto loop = make_test_loop();
+  int wakes = 0;
+  (void)loop->arm_futex(page.word(), 0, [] {});
+  page.ring_until_heard();
+  usleep(20'000);  // the wake is on its way to the loop
+  (void)loop->arm_futex(page.word(), 0, [&] { ++wakes; });
+  run_for(*loop, 50 * kMs);
+  CHECK(wakes == 0);
+  CHECK(loop->futex_armed());
 }
 
 TEST_CASE("doorbell: other events are kept while it is disarmed") {

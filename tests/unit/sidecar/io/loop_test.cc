@@ -431,6 +431,10 @@ TEST_CASE("loop: signals arrive as callbacks, each to its own") {
     auto loop = make_test_loop();
     int first = 0;
     int second = 0;
+    // A helper thread that is older than the mask must not take them: it would end the process.
+    bool fenced = false;
+    loop->fence_all_producers([&](bool) { fenced = true; });
+    REQUIRE(run_until(*loop, [&] { return fenced; }));
     REQUIRE(loop->on_signal(SIGUSR1, [&] { ++first; }));
     REQUIRE(loop->on_signal(SIGUSR2, [&] { ++second; }));
     loop->run_once(0);
@@ -443,8 +447,6 @@ TEST_CASE("loop: signals arrive as callbacks, each to its own") {
     }
     CHECK(first == 1);
     CHECK_FALSE(loop->on_signal(-1, [] {}));
-    // Helper threads must not take them either.
-    loop->fence_all_producers([](bool) {});
     kill(getpid(), SIGUSR1);
     REQUIRE(run_until(*loop, [&] { return first == 2; }));
   }
