@@ -51,18 +51,13 @@ std::uint64_t now_ms() {
 }
 
 bool is_loopback(std::string_view target) {
-  return target.starts_with("unix:") || target.starts_with("localhost:") ||
-         target.starts_with("127.") || target.starts_with("[::1]:");
+  return target.starts_with("localhost:") || target.starts_with("127.") ||
+         target.starts_with("[::1]:");
 }
 
-// gRPC reports a call's peer as its target until a connection took the call. With a scheme that no
-// peer address has, the two cannot be mistaken for one another: see Attempt::has_left.
-std::string channel_target(const std::string& target) {
-  if (target.starts_with("unix:/") && !target.starts_with("unix:///")) {
-    return "unix://" + target.substr(5);
-  }
-  return target.starts_with("unix:") ? target : "dns:///" + target;
-}
+// Until a connection took a call, gRPC reports its target as its peer. No peer's address has this
+// scheme, so the two cannot be mistaken for one another: see Attempt::has_left.
+constexpr char kTargetScheme[] = "dns:///";
 
 void check_headers(const GrpcOptions& options) {
   for (const auto& [name, value] : options.headers) {
@@ -99,7 +94,7 @@ std::shared_ptr<grpc::Channel> make_channel(const GrpcOptions& options) {
   // Channels with equal arguments otherwise share one connection, a re-created one too.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   if (is_loopback(options.target)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(channel_target(options.target),
+  return grpc::CreateCustomChannel(kTargetScheme + options.target,
                                    grpc::InsecureChannelCredentials(), arguments);
 }
 
@@ -161,10 +156,7 @@ struct Attempt {
 
   // A request that found no connection has not left, and cannot have been received. gRPC forgets
   // the peer of a call that is cancelled: ask before.
-  bool has_left() const {
-    const std::string peer = context.peer();
-    return !peer.starts_with("dns:") && !peer.starts_with("unix:///");
-  }
+  bool has_left() const { return !context.peer().starts_with(kTargetScheme); }
 
   void read_reply() {
     reply.code = static_cast<int>(status.error_code());

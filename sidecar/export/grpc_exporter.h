@@ -22,7 +22,7 @@ class Loop;
 namespace otlpshm::exporting {
 
 struct GrpcOptions {
-  std::string target = "127.0.0.1:4317";                      // host:port, or unix:/path
+  std::string target = "127.0.0.1:4317";                      // host:port
   std::vector<std::pair<std::string, std::string>> headers;   // names in lower case
   std::uint32_t timeout_ms = 10'000;                          // of one attempt
   std::uint32_t requests_in_flight_max = 8;                   // the bound on batches held here
