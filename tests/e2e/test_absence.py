@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One side without the other: no directory, no daemon, a daemon that comes later."""
+
+import json
+import os
+
+import decoder
+from waiting import until
+
+OK, NO_DIRECTORY, NO_DAEMON, TIMEOUT = 0, -4, -5, -10
+
+
+def test_without_a_directory_spans_are_no_ops_and_nothing_is_made(private, emit):
+    missing = private / "nothing-here"
+    workload = emit(missing, threads=2, spans=1000, flush_ms=200, shutdown_ms=200)
+    done = workload.done()
+    assert workload.progress() == 2000, "a no-op's end returns OK"
+    assert done["status"] == NO_DIRECTORY and done["flush"] in (OK, NO_DAEMON)
+    assert done["committed"] == 0 and done["ended"] == sum(done["dropped"].values())
+    workload.shutdown_status()
+    workload.ended()
+    assert not missing.exists()
+
+
+def test_without_a_daemon_spans_wait_and_then_drop_as_lane_full(directory, emit):
+    workload = emit(directory, threads=2, spans=4000, padding=4000, flush_ms=100, wait=True)
+    done = workload.go().done()
+    assert (done["status"], done["flush"]) == (NO_DAEMON, NO_DAEMON)
+    assert set(done["dropped"]) == {"lane_full"}
+    assert done["dropped"]["lane_full"] == workload.drops() > 0
+    assert done["committed"] == workload.progress() > 0
+    ((segment, ack),) = decoder.segments(directory)
+    assert ack is None and segment.dropped["lane_full"] == workload.drops()
+    law = decoder.balance(segment)
+    assert law.ended == 8000 and law.holds() and law.in_flight == workload.progress()
+    workload.go()
+    workload.ended()
+
+
+def test_a_daemon_that_comes_later_gets_all_that_waits_and_counts_what_dropped(
+    directory, start_daemon, emit, journal
+):
+    workload = emit(directory, threads=2, spans=4000, padding=4000, wait=True)
+    workload.go()
+    done = workload.done()
+    assert done["dropped"]["lane_full"] > 0
+    daemon = start_daemon(directory)
+    law = daemon.settled(8000).law()
+    assert law.exported == workload.progress()
+    assert law.dropped == {"lane_full": workload.drops()}
+    until(lambda: journal.read().distinct >= law.exported, "the spans that waited", 10)
+    assert journal.distinct == law.exported and journal.repeats == 0
+    ((segment, ack),) = decoder.segments(directory)
+    assert ack.dropped_echo == segment.dropped
+    workload.go()
+    workload.ended()
+    until(lambda: not list(directory.glob("*.seg")), "a clean exit removes the segment", 20)
+    assert daemon.metrics().law() == law
+
+
+def test_a_producer_that_died_before_the_daemon_came_is_drained_and_removed(
+    directory, start_daemon, emit, journal, reaped
+):
+    workload = emit(directory, threads=4, spans=500, wait=True)
+    workload.go()
+    workload.done()
+    workload.kill()
+    daemon = start_daemon(directory)
+    reaped()
+    journal.read()
+    assert set(journal.ids) == set(workload.ids()) and journal.repeats == 0
+    assert daemon.metrics().law().exported == 2000 and daemon.metrics().holds()
+
+
+def test_a_directory_that_appears_later_is_found(private, start_daemon, emit, journal):
+    late = private / "late"
+    workload = emit(late, spans=100_000, rate=200)
+    until(workload.progress, "the first no-op", 10)
+    late.mkdir()
+    start_daemon(late)
+    until(lambda: journal.read().distinct > 10, "spans after the directory appeared", 20)
+    workload.kill()
+
+
+def test_force_flush_and_shutdown_say_what_became_of_the_spans(
+    directory, start_daemon, emit, receiver, journal, reaped
+):
+    daemon = start_daemon(directory)
+    workload = emit(directory, spans=100, flush_ms=30000, shutdown_ms=30000)
+    done = workload.done()
+    assert (done["flush"], done["settled"], done["exported"]) == (OK, 100, 100)
+    assert journal.read().distinct == 100, "flush returned before the backend had the spans"
+    assert workload.shutdown_status() == OK
+    workload.ended()
+    assert not list(directory.glob("*.seg")), "a clean exit unlinks the segment itself"
+
+    receiver.plan({"hang_s": 3})
+    late = emit(directory, spans=100, flush_ms=300, shutdown_ms=300)
+    done = late.done()
+    assert (done["flush"], done["settled"]) == (TIMEOUT, 0)
+    assert late.shutdown_status() == TIMEOUT
+    late.ended()
+    until(lambda: journal.read().distinct == 200, "what was left is exported", 30)
+    reaped()
+    daemon.settled(200)
+
+
+def test_the_environment_sets_the_directory_the_resource_and_the_off_switch(
+    directory, start_daemon, emit, build, journal, private
+):
+    start_daemon(directory)
+    off = emit(directory, spans=10, environment_more={"OTEL_SDK_DISABLED": "true"}, flush_ms=100)
+    assert off.done()["committed"] == 0
+    off.ended()
+    assert not list(directory.glob("*.seg")) and not os.listdir(private / "shared") == []
+    attributes = "deployment.environment=staging,emit.process=9"
+    on = emit(
+        directory, spans=10, flush_ms=20000,
+        environment_more={"OTEL_RESOURCE_ATTRIBUTES": attributes},
+    )
+    assert on.done()["flush"] == OK
+    journal.whole = True
+    journal.read()
+    assert journal.distinct == 10
+    text = json.dumps([str(arrived.resource) for arrived in journal.arrived])
+    assert "staging" in text
+    (process,) = {
+        attribute.value.int_value
+        for arrived in journal.arrived
+        for attribute in arrived.resource.resource.attributes
+        if attribute.key == "emit.process"
+    }
+    assert process == 0, "what the program says beats the environment"
+    on.ended()
