@@ -170,7 +170,7 @@ int start(const Arguments& arguments) {
   }
   const config::Result result = load(arguments);
   for (const std::string& warning : result.warnings) {
-    std::fprintf(stderr, "otlpshmd: warning: %s\n", warning.c_str());
+    std::fprintf(stderr, "otlpshmd: %s\n", warning.c_str());
   }
   for (const std::string& error : result.errors) {
     std::fprintf(stderr, "otlpshmd: %s\n", error.c_str());
