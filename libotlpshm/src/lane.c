@@ -43,15 +43,24 @@ static void reload_release(struct otlpshm_segment* segment, uint32_t index) {
   if (copy.release >= lane->release && copy.release <= lane->tail) lane->release = copy.release;
 }
 
+/* In its first lap a lane gets its memory as it is filled. */
+static bool has_memory(struct otlpshm_segment* segment, struct otlpshm_lane* lane, uint64_t end,
+                       uint64_t now) {
+  if (lane->populated == lane->bytes) return true;
+  if (end > lane->bytes) end = lane->bytes;
+  return end <= lane->populated || otlpshm_segment_populate(segment, lane, end, now);
+}
+
 /* The caller holds the lease. */
 static enum lane_result write_record(struct otlpshm_segment* segment, uint32_t index,
-                                     uint8_t* record, uint32_t size) {
+                                     uint8_t* record, uint32_t size, uint64_t now) {
   struct otlpshm_lane* lane = &segment->lanes[index];
   if (otlpshm_segment_is_reaped(segment)) return lane_reaped;
   if (lane->tail + padded(size) - lane->release > lane->bytes) {
     reload_release(segment, index);
     if (lane->tail + padded(size) - lane->release > lane->bytes) return lane_is_full;
   }
+  if (!has_memory(segment, lane, lane->tail + padded(size), now)) return lane_is_full;
 
   const uint32_t position_low = (uint32_t)lane->tail;
   const uint64_t sequence = lane->sequence + 1;
@@ -69,12 +78,12 @@ static enum lane_result write_record(struct otlpshm_segment* segment, uint32_t i
 }
 
 static enum lane_result try_lane(struct otlpshm_segment* segment, uint32_t index, uint8_t* record,
-                                 uint32_t size) {
+                                 uint32_t size, uint64_t now) {
   struct otlpshm_lane* lane = &segment->lanes[index];
   if (!take_u32(&lane->lease, OTLPSHM_LEASE_FREE, otlpshm_thread.tid)) { /* SYNC(lease) */
     return lane_busy;
   }
-  const enum lane_result result = write_record(segment, index, record, size);
+  const enum lane_result result = write_record(segment, index, record, size, now);
   store_release_u32(&lane->lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
   return result;
 }
@@ -87,14 +96,14 @@ static bool fits_every_lane(const struct otlpshm_attachment* attachment, uint32_
 /* One look at every open lane, the preferred one first. */
 static enum lane_result try_open_lanes(const struct otlpshm_attachment* attachment,
                                        struct otlpshm_segment* segment, uint8_t* record,
-                                       uint32_t size) {
+                                       uint32_t size, uint64_t now) {
   const uint32_t lanes =
       fits_every_lane(attachment, size) ? load_relaxed_u32(&segment->lanes_open) : 1;
   const uint32_t first = otlpshm_thread.lane % lanes;
   enum lane_result result = lane_is_full;
   for (uint32_t step = 0; step < lanes; ++step) {
     const uint32_t index = first + step < lanes ? first + step : first + step - lanes;
-    const enum lane_result tried = try_lane(segment, index, record, size);
+    const enum lane_result tried = try_lane(segment, index, record, size, now);
     if (tried == lane_committed) {
       if (step != 0) otlpshm_thread.lane = index;
       return lane_committed;
@@ -105,12 +114,10 @@ static enum lane_result try_open_lanes(const struct otlpshm_attachment* attachme
   return result;
 }
 
-static bool open_one_more(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment,
-                          uint64_t now) {
-  if (!otlpshm_attach_use(attachment, segment)) return false;
-  const bool opened = otlpshm_segment_open_lane(segment, otlpshm_thread.tid, now);
+static void open_one_more(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment) {
+  if (!otlpshm_attach_use(attachment, segment)) return;
+  otlpshm_segment_open_lane(segment, otlpshm_thread.tid);
   otlpshm_attach_unuse(segment);
-  return opened;
 }
 
 static enum lane_result try_segment(struct otlpshm_attachment* attachment,
@@ -118,11 +125,15 @@ static enum lane_result try_segment(struct otlpshm_attachment* attachment,
                                     uint64_t now) {
   enum lane_result result = lane_is_full;
   for (int tries = 0; tries < BUSY_TRIES; ++tries) {
-    result = try_open_lanes(attachment, segment, record, size);
+    result = try_open_lanes(attachment, segment, record, size, now);
     if (result == lane_committed || result == lane_reaped) return result;
-    if (fits_every_lane(attachment, size) && open_one_more(attachment, segment, now)) continue;
-    if (result == lane_is_full) return result;
-    spin_pause();
+    if (fits_every_lane(attachment, size) && otlpshm_segment_may_open(segment, now)) {
+      open_one_more(attachment, segment);
+    } else if (result == lane_is_full) {
+      return result;
+    } else {
+      spin_pause();
+    }
   }
   return result;
 }

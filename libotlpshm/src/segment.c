@@ -22,8 +22,9 @@
 #endif
 
 #define UNIT ((uint64_t)OTLPSHM_LANE_ALIGNMENT)
-#define LANE_0_UNITS 16u /* 1 MiB */
-#define OPEN_RETRY_NANO UINT64_C(1000000000)
+#define LANE_0_UNITS 16u                     /* 1 MiB */
+#define POPULATE_BYTES (UINT64_C(256) << 10) /* some 30 us of the kernel's time */
+#define GROW_RETRY_NANO UINT64_C(1000000000)
 
 uint32_t otlpshm_segment_plan(uint64_t budget_bytes, uint32_t cpus,
                               uint64_t lane_bytes[OTLPSHM_LANES_MAX]) {
@@ -97,6 +98,7 @@ static void fill_lanes(struct otlpshm_segment* segment, const uint64_t* lane_byt
     struct otlpshm_lane* lane = &segment->lanes[index];
     lane->tail = lane->sequence = lane->release = 0;
     lane->bytes = lane_bytes[index];
+    lane->populated = segment->areas_allocated ? lane->bytes : 0;
     lane->area = area;
     lane->control = &controls[index];
     area += lane_bytes[index];
@@ -105,9 +107,10 @@ static void fill_lanes(struct otlpshm_segment* segment, const uint64_t* lane_byt
 
 /* Space for the header and lane 0, and a writable mapping of it all; or a negative errno. */
 static long allocate_and_map(struct otlpshm_segment* segment, int fd, uint64_t lane_0_bytes) {
-  const uint64_t head_bytes = OTLPSHM_LANE_AREAS_OFFSET + lane_0_bytes;
   long error = otlpshm_kernel_ftruncate(fd, segment->bytes);
-  if (error == 0) error = otlpshm_kernel_fallocate(fd, 0, head_bytes);
+  if (error == 0) {
+    error = otlpshm_kernel_fallocate(fd, 0, OTLPSHM_LANE_AREAS_OFFSET + lane_0_bytes);
+  }
   if (error == 0) error = otlpshm_kernel_lock_whole(fd);
   if (error != 0) return error;
 
@@ -122,7 +125,7 @@ static long allocate_and_map(struct otlpshm_segment* segment, int fd, uint64_t l
     error = otlpshm_kernel_mprotect(base, segment->bytes, PROT_READ | PROT_WRITE);
   }
   if (error == 0) {
-    error = otlpshm_kernel_madvise(base, head_bytes, MADV_POPULATE_WRITE);
+    error = otlpshm_kernel_madvise(base, OTLPSHM_LANE_AREAS_OFFSET, MADV_POPULATE_WRITE);
     if (error == -EINVAL) { /* before Linux 5.14: allocate every lane now */
       segment->areas_allocated = true;
       error = otlpshm_kernel_fallocate(fd, 0, segment->bytes);
@@ -138,7 +141,7 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
   segment->bytes = OTLPSHM_LANE_AREAS_OFFSET;
   for (uint32_t lane = 0; lane < segment->lane_count; ++lane) segment->bytes += lane_bytes[lane];
   segment->open_lease = 0;
-  segment->open_again_at = 0;
+  segment->grow_again_at = 0;
   segment->areas_allocated = false;
   segment->ack = NULL;
   for (uint32_t lane = 0; lane < OTLPSHM_LANES_MAX; ++lane) {
@@ -185,27 +188,31 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
   return OTLPSHM_OK;
 }
 
-bool otlpshm_segment_open_lane(struct otlpshm_segment* segment, uint32_t tid, uint64_t now) {
-  if (load_relaxed_u32(&segment->lanes_open) >= segment->lane_count) return false;
-  if (now < load_relaxed_u64(&segment->open_again_at)) return false;
-  if (!take_u32(&segment->open_lease, 0, tid)) return false; /* SYNC(lease) */
+void otlpshm_segment_open_lane(struct otlpshm_segment* segment, uint32_t tid) {
+  if (!take_u32(&segment->open_lease, 0, tid)) return; /* SYNC(lease) */
   const uint32_t index = load_relaxed_u32(&segment->lanes_open);
-  bool opened = index < segment->lane_count;
-  if (opened) {
-    struct otlpshm_lane* lane = &segment->lanes[index];
-    opened = segment->areas_allocated ||
-             otlpshm_kernel_madvise(lane->area, lane->bytes, MADV_POPULATE_WRITE) == 0;
-    if (opened) {
-      store_release_u32(&segment->control->lanes_open, index + 1); /* SYNC(open) */
-      store_relaxed_u32(&segment->lanes_open, index + 1);
-      store_release_u32(&lane->lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
-    } else {
-      (void)otlpshm_kernel_madvise(lane->area, lane->bytes, MADV_REMOVE);
-      store_relaxed_u64(&segment->open_again_at, now + OPEN_RETRY_NANO);
-    }
+  if (index < segment->lane_count) {
+    store_release_u32(&segment->control->lanes_open, index + 1); /* SYNC(open) */
+    store_relaxed_u32(&segment->lanes_open, index + 1);
+    store_release_u32(&segment->lanes[index].lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
   }
   store_release_u32(&segment->open_lease, 0); /* SYNC(lease) */
-  return opened;
+}
+
+bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_lane* lane,
+                              uint64_t bytes, uint64_t now) {
+  if (now < load_relaxed_u64(&segment->grow_again_at)) return false;
+  uint64_t end = (bytes + POPULATE_BYTES - 1) / POPULATE_BYTES * POPULATE_BYTES;
+  if (end > lane->bytes) end = lane->bytes;
+  uint8_t* from = lane->area + lane->populated;
+  const uint64_t more = end - lane->populated;
+  if (otlpshm_kernel_madvise(from, more, MADV_POPULATE_WRITE) != 0) {
+    (void)otlpshm_kernel_madvise(from, more, MADV_REMOVE);
+    store_relaxed_u64(&segment->grow_again_at, now + GROW_RETRY_NANO);
+    return false;
+  }
+  lane->populated = end;
+  return true;
 }
 
 bool otlpshm_segment_close_leases(struct otlpshm_segment* segment) {

@@ -28,9 +28,10 @@ struct otlpshm_lane {
   uint64_t sequence; /* likewise */
   uint64_t release;  /* last good release that was read */
   uint64_t bytes;
+  uint64_t populated; /* bytes of the area that have memory behind them */
   uint8_t* area;
   struct otlpshm_lane_control* control;
-  uint64_t apart[9];
+  uint64_t apart[8];
 };
 _Static_assert(sizeof(struct otlpshm_lane) == 128, "a lease shares no line with its neighbour's");
 
@@ -48,7 +49,7 @@ struct otlpshm_segment {
   uint32_t lanes_open;    /* copy of the shared word, for those without a lease */
   uint32_t open_lease;    /* tid of the thread that opens a lane, or 0 */
   bool areas_allocated;   /* all of them, at attach: the kernel cannot populate */
-  uint64_t open_again_at; /* monotonic; after a failure */
+  uint64_t grow_again_at; /* monotonic; memory was short */
   uint8_t* base;
   uint64_t bytes;
   struct otlpshm_control* control;
@@ -82,9 +83,20 @@ static inline bool otlpshm_segment_is_reaped(const struct otlpshm_segment* segme
   return ack != NULL && load_relaxed_u32(&ack->state) == otlpshm_ack_reaped; /* SYNC(reaped) */
 }
 
-/* Opens one more lane. False when there is none, another thread is at it, or memory is short.
+/* True when a lane is left to open and memory was not short within the last second. */
+static inline bool otlpshm_segment_may_open(const struct otlpshm_segment* segment, uint64_t now) {
+  return load_relaxed_u32(&segment->lanes_open) < segment->lane_count &&
+         now >= load_relaxed_u64(&segment->grow_again_at);
+}
+
+/* Opens one more lane, unless there is none or another thread is at it. It has no memory yet.
  * The caller holds a use of the segment. Async-signal-safe. */
-bool otlpshm_segment_open_lane(struct otlpshm_segment* segment, uint32_t tid, uint64_t now);
+void otlpshm_segment_open_lane(struct otlpshm_segment* segment, uint32_t tid);
+
+/* Puts memory behind the lane's area up to `bytes` and a little further. False when there is none:
+ * what was there stays. The caller holds the lane's lease. Async-signal-safe. */
+bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_lane* lane,
+                              uint64_t bytes, uint64_t now);
 
 /* Closes the leases that are free. True when all are closed and nobody uses the mapping.
  * Under the attach mutex, once the segment is retired. */
