@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sidecar.cc: the composition root, the only file that knows every station.
-//
+
 // Memory at worst, beside the program itself:
 //   batches        memory.slab_bytes_max, and 256 KiB for envelopes  (pipeline/slabs.h)
 //   drain          4 MiB, of which 128 KiB are touched by records up to that size

@@ -29,7 +29,6 @@
 #include "io/clock.h"
 #include "io/loop.h"
 #include "io/quiet_thread.h"
-#include "otlpshm/otlpshm.h"
 #include "telemetry/log.h"
 
 namespace otlpshm::exporting {
@@ -39,7 +38,7 @@ using telemetry::log;
 using telemetry::LogLevel;
 
 constexpr char kMethod[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-constexpr char kUserAgent[] = "OTel-OTLP-Exporter-otlpshm/" OTLPSHM_VERSION_STRING;
+constexpr char kUserAgent[] = "OTel-OTLP-Exporter-otlpshm/" OTLPSHM_VERSION;
 constexpr int kResponseBytesMax = 4 << 20;
 // gRPC turns an answer with longer metadata into RESOURCE_EXHAUSTED, which would drop the batch.
 constexpr int kMetadataBytesMax = 64 << 10;

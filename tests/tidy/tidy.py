@@ -53,6 +53,9 @@ ORDERS = {
     "sidecar/ingest/segment_view.": "every order between the daemon and a segment",
 }
 
+# Labels that docs/abi.md defines and no code needs yet, and why.
+SYNC_LATER = {"policy": "the daemon publishes no rates or rules yet"}
+
 BANNED_WORDS = "util utils common helper helpers misc manager handler processor data info message packet"
 BANNED_WORDS = set(BANNED_WORDS.split())
 BANNED_ALONE = {"buffer", "queue"}  # unqualified
@@ -378,8 +381,9 @@ def sync_pairs(tree):
         if label not in listed:
             yield Fault(*where[0], f"SYNC({label}) is not in the table of docs/abi.md")
     for label, number in listed.items():
-        if label not in places:
-            yield Fault("docs/abi.md", number, f"SYNC({label}) stands nowhere in the code")
+        if (label in places) == (label in SYNC_LATER):
+            where = "in the code, so not 'later'" if label in places else "nowhere in the code"
+            yield Fault("docs/abi.md", number, f"SYNC({label}) stands {where}")
 
 
 @rule(
