@@ -8,21 +8,21 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <filesystem>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "cli/accounts.h"
 #include "cli/child.h"
 #include "cli/failure.h"
 #include "cli/http_client.h"
 #include "cli/private_directory.h"
+#include "cli/programs.h"
 #include "cli/scrape.h"
 #include "config/value.h"
 
@@ -44,10 +44,10 @@ constexpr unsigned kDeclinedEvery = 10;
 constexpr unsigned kDeclinedAmount = 950;  // above the limit in payment.cc
 
 // What the daemon calls its counters.
-constexpr const char* kExported = "otlpshm_exported_total";
-constexpr const char* kDropped = "otlpshm_dropped_total";
-constexpr const char* kInFlight = "otlpshm_in_flight";
-constexpr const char* kLatency = "otlpshm_export_latency_seconds";
+constexpr const char* kExported = "otlpshm_spans_exported_total";
+constexpr const char* kDropped = "otlpshm_spans_dropped_total";
+constexpr const char* kInFlight = "otlpshm_spans_in_flight";
+constexpr const char* kLatency = "otlpshm_export_latency_quantile_seconds";
 
 volatile std::sig_atomic_t stop_signal = 0;
 
@@ -74,52 +74,6 @@ void progress(const std::string& line) {
   print(stderr, "▸ " + line + "\n");
 }
 
-// ---- where our other programs are --------------------------------------------------------------
-
-std::filesystem::path own_directory() {
-  std::error_code error;
-  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-}
-
-std::optional<std::string> first_runnable(const std::vector<std::filesystem::path>& paths) {
-  for (const auto& path : paths) {
-    if (access(path.c_str(), X_OK) == 0) return path.lexically_normal().string();
-  }
-  return std::nullopt;
-}
-
-std::string daemon_path(const std::string& asked) {
-  if (!asked.empty()) return asked;
-  std::vector<std::filesystem::path> places = {
-      own_directory() / "otlpshmd",         // installed
-      own_directory() / ".." / "otlpshmd",  // in the build tree
-  };
-  const char* path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): there is one thread
-  for (std::string rest = path ? path : ""; !rest.empty();) {
-    const std::size_t colon = rest.find(':');
-    places.push_back(std::filesystem::path(rest.substr(0, colon)) / "otlpshmd");
-    rest.erase(0, colon == std::string::npos ? colon : colon + 1);
-  }
-  if (const auto found = first_runnable(places)) return *found;
-  throw Failure{kExitUnavailable,
-                "otlpshmd is neither beside this program nor on PATH; name it with --otlpshmd"};
-}
-
-std::string service_path(const std::string& name) {
-  const std::string program = "otlpshm-demo-" + name;
-  // Relative to ourselves, so that a tree installed under DESTDIR works where it stands.
-  const auto libexec = std::filesystem::path(OTLPSHM_LIBEXECDIR).lexically_relative(OTLPSHM_BINDIR);
-  if (const auto found = first_runnable({
-          own_directory() / libexec / "otlpshm" / program,
-          own_directory() / "../../bindings/c" / program,  // in the build tree
-      })) {
-    return *found;
-  }
-  throw Failure{kExitUnavailable,
-                "the demo's service " + program + " is not installed; it belongs in " +
-                    (own_directory() / libexec / "otlpshm").lexically_normal().string()};
-}
-
 // ---- what a child says -------------------------------------------------------------------------
 
 // The value of `key=` in a line of words; "" without one.
@@ -144,32 +98,19 @@ struct Member {
   std::string lament() const {
     std::string text;
     for (const std::string& line : last_errors) text += "\n    " + line;
-    return text.empty() ? "" : "; it said:" + text;
+    return text.empty() ? "" : "; " + child->name() + " said:" + text;
   }
 };
 
 // ---- the demo ----------------------------------------------------------------------------------
 
-struct Numbers {
-  std::uint64_t ended = 0;
-  std::uint64_t exported = 0;
-  std::uint64_t in_flight = 0;
-  std::map<std::string, std::uint64_t> dropped;
-  std::optional<double> p50_ms;
-  std::optional<double> p99_ms;
-
-  std::uint64_t dropped_sum() const {
-    std::uint64_t sum = 0;
-    for (const auto& [reason, count] : dropped) sum += count;
-    return sum;
-  }
-  std::uint64_t accounted() const { return exported + dropped_sum() + in_flight; }
-};
-
 class Demo {
  public:
   explicit Demo(const DemoOptions& options)
-      : options_(options), trees_(options.json ? stderr : stdout), directory_("otlpshm-demo-") {}
+      : options_(options),
+        trees_(options.json ? stderr : stdout),
+        in_color_(isatty(fileno(trees_)) != 0 && variable("NO_COLOR").empty()),
+        directory_("otlpshm-demo-") {}
   ~Demo() {  // the services stop together; each destructor then waits, the daemon's last
     for (Member* member : {&order_, &user_, &inventory_, &payment_}) {
       if (member->child) member->child->terminate();
@@ -188,17 +129,19 @@ class Demo {
   void stop_services();
   void settle();
   void stop_daemon();
+  void judge() const;
 
+  void draw(const std::string& line) const;
   std::vector<Child*> children();
   void check_alive();
   void pump_once(int timeout_ms);
   bool wait(int timeout_ms, const std::function<bool()>& until);
   std::uint64_t ended_of(const Member& member) const;
   void scrape();
-  void report() const;
 
   const DemoOptions& options_;
   std::FILE* trees_;
+  bool in_color_;
   PrivateDirectory directory_;
   Member daemon_;
   Member user_;
@@ -207,8 +150,7 @@ class Demo {
   Member order_;
   bool stopping_services_ = false;
   bool stopping_daemon_ = false;
-  std::uint32_t declined_ = 0;
-  Numbers numbers_;
+  Accounts accounts_;
 };
 
 std::vector<Child*> Demo::children() {
@@ -246,23 +188,34 @@ bool Demo::wait(int timeout_ms, const std::function<bool()>& until) {
   return true;
 }
 
+// A line of a tree. The daemon writes to a pipe, so it is for us to show an error in red.
+void Demo::draw(const std::string& line) const {
+  const bool in_red = in_color_ && line.find("  ERROR") != std::string::npos;
+  print(trees_, (in_red ? "\x1b[31m" + line + "\x1b[0m" : line) + "\n");
+}
+
 void Demo::start_daemon() {
-  std::vector<std::string> command = {daemon_path(options_.daemon), "--dir", directory_.path(),
-                                      "--set", "admin.listen=127.0.0.1:0"};
+  std::vector<std::string> command = {daemon_program(options_.daemon), "--dir", directory_.path()};
+  const auto set = [&command](const std::string& option) {
+    command.insert(command.end(), {"--set", option});
+  };
+  set("admin.listen=127.0.0.1:0");
+  set("log.level=warn");
+  set("log.format=text");
+  if (!options_.loop.empty()) set("loop=" + options_.loop);
   if (options_.endpoint.empty()) {
-    command.insert(command.end(), {"--set", "export.exporter=console"});
+    set("export.exporter=console");
   } else {
-    command.insert(command.end(), {"--set", "export.exporter=otlp", "--set",
-                                   "export.endpoint=" + options_.endpoint});
+    set("export.exporter=otlp");
+    set("export.endpoint=" + options_.endpoint);
   }
-  if (!options_.loop.empty()) command.insert(command.end(), {"--set", "loop=" + options_.loop});
 
   daemon_.child = std::make_unique<Child>("otlpshmd", command, Environment{},
                                           [this](Child::Stream stream, const std::string& line) {
                                             if (line.rfind("otlpshmd ready ", 0) == 0) {
                                               daemon_.ready = line;
                                             } else if (stream == Child::Stream::out) {
-                                              print(trees_, line + "\n");
+                                              draw(line);
                                             } else {
                                               daemon_.hear_error(line);
                                             }
@@ -274,7 +227,7 @@ void Demo::start_daemon() {
 
 void Demo::start_service(Member& member, const std::string& name,
                          std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), service_path(name));
+  arguments.insert(arguments.begin(), service_program(name));
   const Environment environment = {
       {"OTLPSHM_DIR", directory_.path()},
       {"OTEL_SERVICE_NAME", name},
@@ -330,7 +283,8 @@ void Demo::send_orders() {
                         (reply.status ? "HTTP " + std::to_string(reply.status) + ", " + reply.body
                                       : reply.error)};
     }
-    if (to_be_declined) ++declined_;
+    ++accounts_.orders;
+    if (to_be_declined) ++accounts_.declined;
 
     const auto next = start + std::chrono::duration_cast<Clock::duration>(
                                   std::chrono::duration<double>(i / options_.orders_per_second));
@@ -353,7 +307,7 @@ void Demo::stop_services() {
   }
   check_alive();
   for (const Member* member : {&order_, &user_, &inventory_, &payment_}) {
-    numbers_.ended += ended_of(*member);
+    accounts_.ended += ended_of(*member);
   }
 }
 
@@ -385,25 +339,24 @@ void Demo::scrape() {
     }
     return static_cast<std::uint64_t>(*value);
   };
-  numbers_.exported = count(kExported);
-  numbers_.in_flight = count(kInFlight);
-  numbers_.dropped.clear();
+  accounts_.exported = count(kExported);
+  accounts_.in_flight = count(kInFlight);
+  accounts_.dropped.clear();
   for (const auto& [reason, value] : metrics.by(kDropped, "reason")) {
-    if (value > 0) numbers_.dropped[reason] = static_cast<std::uint64_t>(value);
+    if (value > 0) accounts_.dropped[reason] = static_cast<std::uint64_t>(value);
   }
-  const auto ms = [&metrics](double q) -> std::optional<double> {
-    const auto seconds = metrics.quantile(kLatency, q);
-    return seconds ? std::optional(*seconds * 1000) : std::nullopt;
-  };
-  numbers_.p50_ms = ms(0.50);
-  numbers_.p99_ms = ms(0.99);
+  for (const auto& [quantile, seconds] : metrics.by(kLatency, "quantile")) {
+    const double ms = std::round(seconds * 1e6) / 1e3;
+    if (quantile == "0.5") accounts_.p50_ms = ms;
+    if (quantile == "0.99") accounts_.p99_ms = ms;
+  }
 }
 
 // Waits until the daemon has accounted for every span that the services ended.
 void Demo::settle() {
   wait(kSettleTimeoutMs, [this] {
     scrape();
-    return numbers_.in_flight == 0 && numbers_.accounted() >= numbers_.ended;
+    return accounts_.all_settled();
   });
 }
 
@@ -415,51 +368,28 @@ void Demo::stop_daemon() {
   }
 }
 
-void Demo::report() const {
-  if (options_.json) {
-    const auto milli = [](const std::optional<double>& value) {
-      return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
-    };
-    nlohmann::ordered_json object = {
-        {"ended", numbers_.ended},
-        {"exported", numbers_.exported},
-        {"dropped", nlohmann::ordered_json::object()},
-        {"in_flight", numbers_.in_flight},
-        {"p50_ms", milli(numbers_.p50_ms)},
-        {"p99_ms", milli(numbers_.p99_ms)},
-        {"orders", options_.orders},
-        {"declined", declined_},
-        {"loop", word(daemon_.ready, "loop")},
-    };
-    for (const auto& [reason, count] : numbers_.dropped) object["dropped"][reason] = count;
-    print(stdout, object.dump() + "\n");
-    return;
+void Demo::judge() const {
+  const std::string broken = accounts_.broken_law();
+  if (!broken.empty()) {
+    throw Failure{kExitFailed, "the numbers do not add up, which is a defect: " + broken};
   }
-  const auto milli = [](const std::optional<double>& value) {
-    char text[32] = "-";
-    if (value) std::snprintf(text, sizeof text, "%.1f ms", *value);
-    return std::string(text);
-  };
-  std::string text = "\n  orders     " + std::to_string(options_.orders) + ", " +
-                     std::to_string(declined_) + " of them declined at payment, as planned\n" +
-                     "  ended      " + std::to_string(numbers_.ended) +
-                     " spans, as the four services counted\n" + "  exported   " +
-                     std::to_string(numbers_.exported) + "\n  dropped    " +
-                     std::to_string(numbers_.dropped_sum()) + "\n";
-  for (const auto& [reason, count] : numbers_.dropped) {
-    text += "             " + std::to_string(count) + " " + reason + "\n";
+  if (accounts_.in_flight != 0) {
+    throw Failure{kExitUnavailable, std::to_string(accounts_.in_flight) +
+                                        " spans were not acknowledged within 10 s; does an " +
+                                        "OTLP/gRPC backend listen at " + options_.endpoint + "?" +
+                                        daemon_.lament()};
   }
-  text += "  in flight  " + std::to_string(numbers_.in_flight) + "\n" +
-          "  span end to export: p50 " + milli(numbers_.p50_ms) + ", p99 " +
-          milli(numbers_.p99_ms) + "\n";
-  print(stdout, text);
+  if (accounts_.exported == 0) {
+    throw Failure{kExitFailed, "not one span was exported" + daemon_.lament()};
+  }
 }
 
 int Demo::run() {
   if (options_.keep) directory_.keep();
   start_daemon();
   start_services();
-  progress("otlpshmd (" + word(daemon_.ready, "loop") + ") and the services order, user, " +
+  accounts_.loop = word(daemon_.ready, "loop");
+  progress("otlpshmd (" + accounts_.loop + ") and the services order, user, " +
            "inventory and payment share " + directory_.path());
   progress("sending " + std::to_string(options_.orders) + " orders; the traces go to " +
            (options_.endpoint.empty() ? "this terminal" : options_.endpoint));
@@ -468,25 +398,9 @@ int Demo::run() {
   progress("the services have ended; waiting for what is in flight");
   settle();
   stop_daemon();
-  report();
+  print(stdout, options_.json ? accounts_.json() : accounts_.text());
   if (options_.keep) progress("kept: " + directory_.path());
-
-  if (numbers_.accounted() != numbers_.ended) {
-    throw Failure{kExitFailed,
-                  "the numbers do not add up: the services ended " +
-                      std::to_string(numbers_.ended) + " spans, otlpshmd accounts for " +
-                      std::to_string(numbers_.accounted()) + " (exported " +
-                      std::to_string(numbers_.exported) + ", dropped " +
-                      std::to_string(numbers_.dropped_sum()) + ", in flight " +
-                      std::to_string(numbers_.in_flight) + "); this is a defect, please report it"};
-  }
-  if (numbers_.in_flight != 0) {
-    throw Failure{
-        kExitUnavailable,
-        std::to_string(numbers_.in_flight) + " spans were not acknowledged within 10 s; " +
-            "does an OTLP/gRPC backend listen at " + options_.endpoint + "?" +
-            (daemon_.last_errors.empty() ? "" : " otlpshmd" + daemon_.lament().substr(1))};
-  }
+  judge();
   return kExitOk;
 }
 

@@ -13,15 +13,11 @@
 #include <system_error>
 
 #include "cli/failure.h"
+#include "cli/programs.h"
 
 namespace otlpshm::cli {
 
 namespace {
-
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): there is one thread
-  return value ? value : "";
-}
 
 // A producer makes no segment when less than a quarter of the file system is free.
 bool suits_producers(const std::string& directory) {

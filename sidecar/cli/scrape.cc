@@ -3,15 +3,12 @@
 #include "cli/scrape.h"
 
 #include <charconv>
-#include <cmath>
-#include <limits>
 
 namespace otlpshm::cli {
 
 namespace {
 
 std::optional<double> number(std::string_view text) {
-  if (text == "+Inf") return std::numeric_limits<double>::infinity();
   double value = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || stop != text.data() + text.size()) return std::nullopt;
@@ -89,30 +86,6 @@ std::map<std::string, double> Scrape::by(std::string_view name, std::string_view
     if (sample.name == name && found != sample.labels.end()) sums[found->second] += sample.value;
   }
   return sums;
-}
-
-std::optional<double> Scrape::quantile(std::string_view histogram, double q) const {
-  std::map<double, double> counts;  // upper bound -> spans at or below it
-  const std::string name = std::string(histogram) + "_bucket";
-  for (const Sample& sample : samples_) {
-    const auto le = sample.labels.find("le");
-    if (sample.name != name || le == sample.labels.end()) continue;
-    if (const auto bound = number(le->second)) counts[*bound] += sample.value;
-  }
-  if (counts.empty() || counts.rbegin()->second <= 0) return std::nullopt;
-
-  const double rank = q * counts.rbegin()->second;
-  double lower_bound = 0;
-  double below = 0;
-  for (const auto& [bound, count] : counts) {
-    if (count >= rank && count > below) {
-      if (std::isinf(bound)) return lower_bound;
-      return lower_bound + (bound - lower_bound) * (rank - below) / (count - below);
-    }
-    lower_bound = bound;
-    below = count;
-  }
-  return lower_bound;
 }
 
 }  // namespace otlpshm::cli

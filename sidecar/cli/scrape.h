@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// scrape.h: a page of Prometheus text, read back: counters, gauges, and quantiles of histograms.
+// scrape.h: a page of Prometheus text, read back.
 //   Never  throws: a line that is not understood is not there.
 //   Source Prometheus text exposition format 0.0.4.
 #ifndef OTLPSHM_CLI_SCRAPE_H
@@ -23,10 +23,6 @@ class Scrape {
   // The sums by the value of one label.
   [[nodiscard]] std::map<std::string, double> by(std::string_view name,
                                                  std::string_view label) const;
-
-  // The q-quantile of a histogram, linear inside a bucket; nothing if it is empty. What lies above
-  // the last finite bound is reported as that bound.
-  [[nodiscard]] std::optional<double> quantile(std::string_view histogram, double q) const;
 
  private:
   struct Sample {

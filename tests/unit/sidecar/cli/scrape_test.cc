@@ -44,32 +44,3 @@ TEST_CASE("cli: a line that is not understood is not there") {
   CHECK_FALSE(page.sum("broken"));
   CHECK(page.sum("whole") == 1.0);
 }
-
-TEST_CASE("cli: a quantile is linear inside its bucket") {
-  const Scrape page(
-      "latency_bucket{le=\"0.1\"} 0\n"
-      "latency_bucket{le=\"0.2\"} 50\n"
-      "latency_bucket{le=\"0.4\"} 100\n"
-      "latency_bucket{le=\"+Inf\"} 100\n"
-      "latency_sum 20\n"
-      "latency_count 100\n");
-  CHECK(*page.quantile("latency", 0.50) == Approx(0.2));
-  CHECK(*page.quantile("latency", 0.25) == Approx(0.15));
-  CHECK(*page.quantile("latency", 0.99) == Approx(0.396));
-}
-
-TEST_CASE("cli: a quantile adds up label sets, and knows no bound above the last") {
-  const Scrape page(
-      "latency_bucket{endpoint=\"a\",le=\"1\"} 1\n"
-      "latency_bucket{endpoint=\"b\",le=\"1\"} 1\n"
-      "latency_bucket{endpoint=\"a\",le=\"+Inf\"} 2\n"
-      "latency_bucket{endpoint=\"b\",le=\"+Inf\"} 2\n");
-  CHECK(*page.quantile("latency", 0.25) == Approx(0.5));
-  CHECK(*page.quantile("latency", 0.99) == Approx(1.0));
-}
-
-TEST_CASE("cli: an empty histogram has no quantile") {
-  CHECK_FALSE(Scrape("").quantile("latency", 0.5));
-  CHECK_FALSE(Scrape("latency_bucket{le=\"1\"} 0\nlatency_bucket{le=\"+Inf\"} 0\n")
-                  .quantile("latency", 0.5));
-}
