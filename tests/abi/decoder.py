@@ -231,10 +231,10 @@ class Segment:
 
     def bytes_at(self, lane, position, size):
         """Bytes of a lane from a position on; they may wrap around the end of its area."""
-        area = self.raw[lane.area_offset : lane.area_offset + lane.area_bytes]
         start = position % lane.area_bytes
-        first = area[start : start + size]
-        return first + area[: size - len(first)]
+        first = min(size, lane.area_bytes - start)
+        at = lane.area_offset
+        return self.raw[at + start : at + start + first] + self.raw[at : at + size - first]
 
     def records(self, lane_index, release=0, sequence=0):
         """The committed records of a lane from `release` on; `sequence` is of the one before."""

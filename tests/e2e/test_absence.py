@@ -8,6 +8,7 @@ import decoder
 from waiting import until
 
 OK, NO_DIRECTORY, NO_DAEMON, TIMEOUT = 0, -4, -5, -10
+LIVE, REAPED = 1, 3
 
 
 def test_without_a_directory_spans_are_no_ops_and_nothing_is_made(private, emit):
@@ -70,6 +71,55 @@ def test_a_producer_that_died_before_the_daemon_came_is_drained_and_removed(
     journal.read()
     assert set(journal.ids) == set(workload.ids()) and journal.repeats == 0
     assert daemon.metrics().law().exported == 2000 and daemon.metrics().holds()
+
+
+def ack_state(descriptor):
+    return int.from_bytes(os.pread(descriptor, 4, 128), "little")
+
+
+def test_a_reaped_segments_ack_says_so_before_it_goes(
+    directory, start_daemon, emit, receiver, reaped
+):
+    daemon = start_daemon(directory)
+    workload = emit(directory, spans=10, wait=True)
+    workload.go()
+    workload.done()
+    daemon.settled(10)
+    (path,) = directory.glob("*.ack")
+    descriptor = os.open(path, os.O_RDONLY)  # as a producer's mapping does, it outlives the name
+    try:
+        assert ack_state(descriptor) == LIVE
+        workload.kill()
+        reaped()
+        assert ack_state(descriptor) == REAPED
+    finally:
+        os.close(descriptor)
+
+
+def test_a_producer_whose_segment_lost_its_name_is_told_and_attaches_anew(
+    directory, start_daemon, emit, journal
+):
+    start_daemon(directory)
+    workload = emit(directory, spans=4, step=True)
+    workload.go().go()
+    until(lambda: journal.read().distinct == 2, "two spans", 10)
+    (segment,) = directory.glob("*.seg")
+    (path,) = directory.glob("*.ack")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        segment.unlink()
+        until(lambda: ack_state(descriptor) == REAPED, "the daemon sees it", 10)
+    finally:
+        os.close(descriptor)
+    workload.go()
+    until(lambda: journal.read().distinct == 3, "a span by way of a new segment", 10)
+    (anew,) = directory.glob("*.seg")
+    assert anew != segment
+    workload.go()
+    workload.done()
+    until(lambda: journal.read().distinct == 4, "the last span", 10)
+    assert set(journal.ids) == set(workload.ids()) and journal.repeats == 0
+    workload.ended()
 
 
 def test_a_directory_that_appears_later_is_found(private, start_daemon, emit, journal):
