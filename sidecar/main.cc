@@ -68,18 +68,25 @@ void start_log(const config::Config& options) {
   const auto level = [&options] {
     switch (options.log_level) {
       case config::LogLevel::trace:
-      case config::LogLevel::debug: return telemetry::LogLevel::debug;
-      case config::LogLevel::info: return telemetry::LogLevel::info;
-      case config::LogLevel::warn: return telemetry::LogLevel::warning;
-      case config::LogLevel::error: break;
+      case config::LogLevel::debug:
+        return telemetry::LogLevel::debug;
+      case config::LogLevel::info:
+        return telemetry::LogLevel::info;
+      case config::LogLevel::warn:
+        return telemetry::LogLevel::warning;
+      case config::LogLevel::error:
+        break;
     }
     return telemetry::LogLevel::error;
   };
   const auto format = [&options] {
     switch (options.log_format) {
-      case config::LogFormat::automatic: return telemetry::LogFormat::automatic;
-      case config::LogFormat::text: return telemetry::LogFormat::text;
-      case config::LogFormat::json: break;
+      case config::LogFormat::automatic:
+        return telemetry::LogFormat::automatic;
+      case config::LogFormat::text:
+        return telemetry::LogFormat::text;
+      case config::LogFormat::json:
+        break;
     }
     return telemetry::LogFormat::json;
   };
@@ -88,9 +95,12 @@ void start_log(const config::Config& options) {
 
 io::LoopKind loop_kind(config::LoopChoice choice) {
   switch (choice) {
-    case config::LoopChoice::automatic: return io::LoopKind::automatic;
-    case config::LoopChoice::io_uring: return io::LoopKind::io_uring;
-    case config::LoopChoice::epoll: break;
+    case config::LoopChoice::automatic:
+      return io::LoopKind::automatic;
+    case config::LoopChoice::io_uring:
+      return io::LoopKind::io_uring;
+    case config::LoopChoice::epoll:
+      break;
   }
   return io::LoopKind::epoll;
 }

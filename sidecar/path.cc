@@ -27,8 +27,8 @@ Source& Path::add(std::unique_ptr<ingest::SegmentView> view, std::unique_ptr<ing
   for (std::uint32_t lane = 0; lane < view->lanes().size(); ++lane) {
     const model::LaneSettled& settled = ack->settled(lane);
     source->cursors.push_back({settled.release, settled.sequence, 0});
-    source->ledgers.push_back(std::make_shared<pipeline::LaneLedger>(
-        model::LaneId{source->serial, lane}, settled));
+    source->ledgers.push_back(
+        std::make_shared<pipeline::LaneLedger>(model::LaneId{source->serial, lane}, settled));
   }
   for (std::size_t reason = 0; reason < OTLPSHM_PRODUCER_REASONS; ++reason) {
     source->dropped_by_producer[reason] = ack->dropped_echo(reason);
@@ -128,9 +128,13 @@ const model::ScopeRef& Path::scope_of(const model::Record& record,
     return source_->scopes[index];
   }
   switch (source_->view->read_scope(index, &resource_row_, &scope_row_)) {
-    case ingest::RowRead::lost: source_->state = ingest::SegmentState::lost; return none;
-    case ingest::RowRead::absent: return none;
-    case ingest::RowRead::yes: break;
+    case ingest::RowRead::lost:
+      source_->state = ingest::SegmentState::lost;
+      return none;
+    case ingest::RowRead::absent:
+      return none;
+    case ingest::RowRead::yes:
+      break;
   }
   // A row below the count never changes, so one reading is enough. An index below a count is below
   // OTLPSHM_SCOPES_MAX, which bounds the vector.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// path.h: a record's way through stations 6 to 11: validate, sample, batch, export, settle, release.
+// path.h: a record's way through stations 6 to 11: validate, sample, batch, export, settle,
+// release.
 //   Owns   the open batch, the books, and what is known of each producer (Source).
 //   Never  drains or looks at the directory: that is sidecar.cc's.
 //   Loses  nothing itself: each station says why it ends a record.

@@ -61,8 +61,7 @@ Sidecar::~Sidecar() {
   if (discover_ != nullptr) loop_->unwatch(discover_->inotify());
 }
 
-std::unique_ptr<Sidecar> Sidecar::make(const config::Config& config,
-                                       std::unique_ptr<io::Loop> loop,
+std::unique_ptr<Sidecar> Sidecar::make(const config::Config& config, std::unique_ptr<io::Loop> loop,
                                        const MakeExporter& make_exporter, std::string* error) {
   std::unique_ptr<Sidecar> sidecar(new Sidecar(config, std::move(loop)));
   if (!sidecar->start(make_exporter, error)) return nullptr;
@@ -176,8 +175,7 @@ void Sidecar::look_at_suspects(std::uint64_t now_ns) {
 
 // What a segment needs after the drain was there.
 void Sidecar::tend(Source& source) {
-  if (source.state == SegmentState::quarantined &&
-      source.ack->state() != otlpshm_ack_quarantined) {
+  if (source.state == SegmentState::quarantined && source.ack->state() != otlpshm_ack_quarantined) {
     quarantine(source);
   }
   if (source.state == SegmentState::lost) {
@@ -237,8 +235,10 @@ void Sidecar::take_up(const SegmentId& id) {
   std::string why;
   auto view = ingest::SegmentView::open(discover_->directory(), id, &fault, &why);
   switch (fault) {
-    case ingest::OpenFault::none: break;
-    case ingest::OpenFault::gone: return;
+    case ingest::OpenFault::none:
+      break;
+    case ingest::OpenFault::gone:
+      return;
     case ingest::OpenFault::later:
       telemetry::log(LogLevel::warning, "a segment cannot be opened now: the next scan tries again",
                      {{"segment", id.hex()}, {"why", why}});
@@ -285,9 +285,9 @@ void Sidecar::lose_name(Source& source) {
 }
 
 void Sidecar::quarantine(Source& source) {
-  telemetry::log(LogLevel::error, "a producer's cursors contradict themselves: it is not read on",
-                 {{"segment", source.view->id().hex()},
-                  {"pid", source.view->producer_pid_untrusted()}});
+  telemetry::log(
+      LogLevel::error, "a producer's cursors contradict themselves: it is not read on",
+      {{"segment", source.view->id().hex()}, {"pid", source.view->producer_pid_untrusted()}});
   if (!source.ack->set_state(otlpshm_ack_quarantined)) source.state = SegmentState::lost;
 }
 

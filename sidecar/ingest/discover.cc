@@ -41,7 +41,8 @@ Descriptor open_directory(const std::string& path, std::string* error) {
     case ELOOP:
       *error += "; it must be a directory itself, not a file or a symbolic link";
       break;
-    default: break;
+    default:
+      break;
   }
   return {};
 }
@@ -49,8 +50,8 @@ Descriptor open_directory(const std::string& path, std::string* error) {
 enum class LockResult { held, taken, again, refused };
 
 LockResult try_lock(int directory, Descriptor* lock, std::string* error) {
-  Descriptor fd(::openat(directory, kLockName,
-                         O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  Descriptor fd(
+      ::openat(directory, kLockName, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
   if (!fd) {
     *error = std::string(kLockName) + ": " + std::strerror(errno) +
              "; it belongs to another user's daemon: stop that one and remove the file";
@@ -75,8 +76,8 @@ LockResult try_lock(int directory, Descriptor* lock, std::string* error) {
   }
   if (!S_ISREG(ours.st_mode) || ours.st_uid != ::geteuid() || (ours.st_mode & 077) != 0) {
     if (::unlinkat(directory, kLockName, 0) == 0) return LockResult::again;
-    *error = std::string(kLockName) + " is not this daemon's own and cannot be removed: " +
-             std::strerror(errno);
+    *error = std::string(kLockName) +
+             " is not this daemon's own and cannot be removed: " + std::strerror(errno);
     return LockResult::refused;
   }
   *lock = std::move(fd);
@@ -89,9 +90,13 @@ Descriptor lock_directory(int directory, const std::string& path, std::string* e
     Descriptor lock;
     std::string why;
     switch (try_lock(directory, &lock, &why)) {
-      case LockResult::held: return lock;
-      case LockResult::again: continue;
-      case LockResult::refused: *error = "directory " + path + ": " + why; return {};
+      case LockResult::held:
+        return lock;
+      case LockResult::again:
+        continue;
+      case LockResult::refused:
+        *error = "directory " + path + ": " + why;
+        return {};
       case LockResult::taken:
         *error = "directory " + path +
                  " already has a running otlpshmd: stop it, or give this one another with --dir";
@@ -116,8 +121,7 @@ std::unique_ptr<Discover> Discover::open(const std::string& path, std::string* e
   const std::string self = "/proc/self/fd/" + std::to_string(discover->directory());
   constexpr std::uint32_t kEvents =
       IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR;
-  if (!discover->inotify_ ||
-      ::inotify_add_watch(discover->inotify(), self.c_str(), kEvents) < 0) {
+  if (!discover->inotify_ || ::inotify_add_watch(discover->inotify(), self.c_str(), kEvents) < 0) {
     *error = "directory " + path + " cannot be watched: " + std::strerror(errno) +
              "; raise fs.inotify.max_user_instances and max_user_watches";
     return nullptr;

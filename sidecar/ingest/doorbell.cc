@@ -42,7 +42,8 @@ std::uint64_t Doorbell::rest(std::uint64_t now_ns) {
       if (!armed_proven_ && now_ns - published_ns_ < kUnprovenNs) return kPollNs;
       stage_ = Stage::asleep;
       break;
-    case Stage::asleep: break;
+    case Stage::asleep:
+      break;
   }
   return fence_->ok ? kSleepNsMax : kUnfencedSleepNsMax;
 }

@@ -26,9 +26,10 @@ bool is_cursor_sound(const Segment& segment, std::uint32_t lane) {
          tail - release <= segment.view->lanes()[lane].bytes;
 }
 
-// A size that a record at this place can have, and the place itself: then the next one can be found.
-bool is_frame(const otlpshm_record_header& header, std::uint64_t position,
-              std::uint64_t available, std::uint64_t lane_bytes) {
+// A size that a record at this place can have, and the place itself: then the next one can be
+// found.
+bool is_frame(const otlpshm_record_header& header, std::uint64_t position, std::uint64_t available,
+              std::uint64_t lane_bytes) {
   return header.size > sizeof header && header.size <= OTLPSHM_RECORD_BYTES_MAX &&
          header.size <= lane_bytes && padded(header.size) <= available &&
          header.position_low == static_cast<std::uint32_t>(position);
@@ -64,8 +65,7 @@ std::uint64_t claimed(const Segment& segment, std::uint32_t lane) {
   const std::uint64_t sequence = segment.control.sequence[lane];
   const std::uint64_t tail = segment.control.tail[lane];
   if (sequence <= cursor.sequence || tail <= cursor.position) return 0;
-  const std::uint64_t bytes =
-      std::min(tail - cursor.position, segment.view->lanes()[lane].bytes);
+  const std::uint64_t bytes = std::min(tail - cursor.position, segment.view->lanes()[lane].bytes);
   return std::min(sequence - cursor.sequence, bytes / kRecordBytesMin);
 }
 
@@ -86,8 +86,11 @@ Drain::Found Drain::turn(const std::vector<Segment*>& segments, RecordSink& sink
   for (std::size_t i = 0; i < segments.size(); ++i) {
     const std::size_t index = (next_segment_ + i) % segments.size();
     switch (visit_segment(*segments[index], sink)) {
-      case Found::nothing: break;
-      case Found::records: found = Found::records; break;
+      case Found::nothing:
+        break;
+      case Found::records:
+        found = Found::records;
+        break;
       case Found::not_now:
         next_segment_ = index;  // it goes on where it was stopped
         return Found::not_now;
@@ -188,9 +191,8 @@ Drain::Parsed Drain::parse(Segment& segment, std::uint32_t lane, std::size_t byt
 
 void Drain::give_up(Segment& segment, RecordSink& sink) {
   if (segment.given_up) return;
-  const model::Reason reason = segment.state == SegmentState::lost
-                                   ? model::Reason::segment_lost
-                                   : model::Reason::quarantined;
+  const model::Reason reason = segment.state == SegmentState::lost ? model::Reason::segment_lost
+                                                                   : model::Reason::quarantined;
   for (std::uint32_t lane = 0; lane < segment.lane_count(); ++lane) {
     const std::uint64_t count = claimed(segment, lane);
     if (count == 0) continue;

@@ -37,15 +37,13 @@ OwnFile::~OwnFile() {
 }
 
 std::unique_ptr<OwnFile> OwnFile::map(Descriptor fd, std::size_t bytes) {
-  void* const address =
-      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  void* const address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
   if (address == MAP_FAILED) return nullptr;
   return std::unique_ptr<OwnFile>(
       new OwnFile(std::move(fd), static_cast<std::uint8_t*>(address), bytes));
 }
 
-std::unique_ptr<OwnFile> OwnFile::create(int directory, const std::string& name,
-                                         std::size_t bytes,
+std::unique_ptr<OwnFile> OwnFile::create(int directory, const std::string& name, std::size_t bytes,
                                          const std::function<void(std::uint8_t*)>& fill,
                                          std::string* error) {
   const std::string temporary = "." + name + ".tmp";
@@ -78,14 +76,12 @@ std::unique_ptr<OwnFile> OwnFile::create(int directory, const std::string& name,
 
 std::unique_ptr<OwnFile> OwnFile::adopt(int directory, const std::string& name, std::size_t bytes,
                                         const std::function<bool(const std::uint8_t*)>& fit) {
-  Descriptor fd(
-      ::openat(directory, name.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  Descriptor fd(::openat(directory, name.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd) return nullptr;
   struct stat status = {};
   if (::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1 ||
       status.st_size != static_cast<off_t>(bytes) ||
-      static_cast<std::uint64_t>(status.st_blocks) * 512 < bytes ||
-      status.st_uid != ::geteuid()) {
+      static_cast<std::uint64_t>(status.st_blocks) * 512 < bytes || status.st_uid != ::geteuid()) {
     return nullptr;
   }
   std::unique_ptr<OwnFile> file = map(std::move(fd), bytes);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // own_file.h: a file that the daemon owns and producers map: `state` and the acks.
 //   Owns   the mapping and, until it is told otherwise, the descriptor.
-//   Never  is seen half made: temporary name, full allocation, contents, then rename. Never resized,
+//   Never  is seen half made: temporary name, full allocation, contents, then rename. Never
+//   resized,
 //          truncated or replaced in place: that would be a SIGBUS in every application.
 #ifndef OTLPSHM_INGEST_OWN_FILE_H
 #define OTLPSHM_INGEST_OWN_FILE_H

@@ -41,10 +41,7 @@ void fill_header(otlpshm_ack_header* header, const SegmentId& id, std::uint32_t 
 }  // namespace
 
 Ack::Ack(std::unique_ptr<OwnFile> file, std::uint32_t lane_count, bool adopted)
-    : file_(std::move(file)),
-      adopted_(adopted),
-      selectors_(lane_count, 0),
-      settled_(lane_count) {}
+    : file_(std::move(file)), adopted_(adopted), selectors_(lane_count, 0), settled_(lane_count) {}
 
 std::unique_ptr<Ack> Ack::open(int directory, const SegmentId& id, std::uint32_t lane_count,
                                std::string* error) {

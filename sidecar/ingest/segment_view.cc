@@ -46,13 +46,16 @@ bool pread_struct(int fd, std::uint64_t offset, Struct* into) {
 
 OpenFault fault_of(int error) {
   switch (error) {
-    case ENOENT: return OpenFault::gone;
+    case ENOENT:
+      return OpenFault::gone;
     case EAGAIN:  // the owner holds a lease on it
     case EINTR:
     case EMFILE:
     case ENFILE:
-    case ENOMEM: return OpenFault::later;
-    default: return OpenFault::unfit;  // ELOOP: a symbolic link; ENXIO: a socket; EACCES: not ours
+    case ENOMEM:
+      return OpenFault::later;
+    default:
+      return OpenFault::unfit;  // ELOOP: a symbolic link; ENXIO: a socket; EACCES: not ours
   }
 }
 
@@ -85,8 +88,8 @@ const char* fault_in_lanes(const otlpshm_segment_header& header) {
 
 }  // namespace
 
-std::unique_ptr<SegmentView> SegmentView::open(int directory, const SegmentId& id,
-                                               OpenFault* fault, std::string* why) {
+std::unique_ptr<SegmentView> SegmentView::open(int directory, const SegmentId& id, OpenFault* fault,
+                                               std::string* why) {
   const auto refuse = [&](OpenFault kind, std::string sentence) {
     *fault = kind;
     *why = std::move(sentence);
@@ -109,11 +112,11 @@ std::unique_ptr<SegmentView> SegmentView::open(int directory, const SegmentId& i
     return refuse(OpenFault::unfit, "it does not begin as a segment");
   }
   if (header.file.major != OTLPSHM_ABI_MAJOR || header.file.features_required != 0) {
-    return refuse(OpenFault::abi_skew,
-                  "its format is " + std::to_string(header.file.major) + "." +
-                      std::to_string(header.file.minor) + " with required features " +
-                      std::to_string(header.file.features_required) +
-                      "; this daemon reads 1.x without any");
+    return refuse(OpenFault::abi_skew, "its format is " + std::to_string(header.file.major) + "." +
+                                           std::to_string(header.file.minor) +
+                                           " with required features " +
+                                           std::to_string(header.file.features_required) +
+                                           "; this daemon reads 1.x without any");
   }
   if (header.file.header_bytes != sizeof(otlpshm_file_header) ||
       !std::equal(id.bytes.begin(), id.bytes.end(), header.file.id)) {
@@ -197,8 +200,7 @@ bool SegmentView::read_lane(std::uint32_t lane, std::uint64_t position,
 bool SegmentView::read_row(std::uint64_t table_offset, std::uint32_t index,
                            otlpshm_table_entry* row, std::vector<std::uint8_t>* bytes) const {
   if (!pread_struct(fd_.get(), table_offset + index * sizeof *row, row)) return false;
-  if (row->offset > OTLPSHM_TABLE_BYTES_MAX ||
-      row->bytes > OTLPSHM_TABLE_BYTES_MAX - row->offset) {
+  if (row->offset > OTLPSHM_TABLE_BYTES_MAX || row->bytes > OTLPSHM_TABLE_BYTES_MAX - row->offset) {
     bytes->assign(1, 0);  // no protobuf field: the row will be found invalid, like any other
     return true;
   }

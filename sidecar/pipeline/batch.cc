@@ -53,14 +53,13 @@ Batcher::~Batcher() {
   for (Slab& slab : taken_) slabs_->give_back(std::move(slab));
 }
 
-Added Batcher::add(const model::ScopeRef& scope, model::Bytes fields,
-                   std::uint64_t end_unix_nano) {
+Added Batcher::add(const model::ScopeRef& scope, model::Bytes fields, std::uint64_t end_unix_nano) {
   const std::uint64_t bytes = prefixed(fields.size());
   const bool same_group = span_count_ > 0 && groups_[last_group_].scope == scope;
   const bool new_group = !same_group && !group_of_scope_.contains(scope.get());
   const std::uint64_t envelope = new_group ? envelope_bytes_max(*scope) : 0;
-  if (span_count_ > 0 && (span_count_ >= limits_.spans_max ||
-                          bytes_ + envelope + bytes > limits_.bytes_max)) {
+  if (span_count_ > 0 &&
+      (span_count_ >= limits_.spans_max || bytes_ + envelope + bytes > limits_.bytes_max)) {
     return Added::full;
   }
   Group& group = same_group ? groups_[last_group_] : group_of(scope);
@@ -83,8 +82,8 @@ Batcher::Group& Batcher::group_of(const model::ScopeRef& scope) {
   if (added) {
     groups_.push_back({scope, {}, 0});
     const model::Resource* const resource = scope->resource.get();
-    const auto [place, first] = index_of_resource_.try_emplace(
-        resource, static_cast<std::uint32_t>(resources_.size()));
+    const auto [place, first] =
+        index_of_resource_.try_emplace(resource, static_cast<std::uint32_t>(resources_.size()));
     if (first) resources_.push_back({resource, {}});
     resources_[place->second].groups.push_back(last_group_);
   }
@@ -197,8 +196,7 @@ void Batcher::append_resource(const ResourceGroups& resource, model::Batch* batc
   for (const std::uint32_t index : resource.groups) {
     const Group& group = groups_[index];
     if (group.bytes == 0) continue;
-    std::uint8_t* const envelope =
-        carve(envelope_bytes_max(*group.scope), Slabs::Limit::ignored);
+    std::uint8_t* const envelope = carve(envelope_bytes_max(*group.scope), Slabs::Limit::ignored);
     std::uint8_t* at = envelope;
     if (std::exchange(first, false)) {
       at = put_prefix(at, kResourceSpansTag, resource_spans_bytes);

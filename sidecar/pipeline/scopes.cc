@@ -28,8 +28,8 @@ model::ScopeRef Scopes::intern(model::Bytes resource_row, model::Bytes scope_row
   std::weak_ptr<const model::Scope>& entry = by_bytes_[std::move(key)];
   model::ScopeRef scope = entry.lock();
   if (!scope) {
-    scope = std::make_shared<const model::Scope>(
-        model::Scope{std::move(resource), std::move(bytes)});
+    scope =
+        std::make_shared<const model::Scope>(model::Scope{std::move(resource), std::move(bytes)});
     entry = scope;
   }
   return scope;

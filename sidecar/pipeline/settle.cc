@@ -61,8 +61,7 @@ bool Settle::add(const LedgerRef& lane, Range range) {
   }
   const bool over = range.kept == 0;
   if (!over) {
-    const std::uint64_t serial =
-        lane->first_serial_ + (lane->entries_.size() - lane->first_);
+    const std::uint64_t serial = lane->first_serial_ + (lane->entries_.size() - lane->first_);
     batches_[range.batch_id].push_back({lane, serial});
   }
   lane->entries_.push_back({std::move(range), over});

@@ -51,7 +51,7 @@ class LaneLedger {
   model::LaneId id_;
   model::LaneSettled settled_;
   std::uint64_t end_sequence_;
-  std::vector<Entry> entries_;   // from first_ on
+  std::vector<Entry> entries_;  // from first_ on
   std::size_t first_ = 0;
   std::uint64_t first_serial_ = 0;  // of entries_[first_]; an entry keeps its serial
 };

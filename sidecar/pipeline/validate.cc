@@ -33,7 +33,8 @@ enum class Kind : std::uint8_t {
 };
 constexpr std::size_t kKinds = 13;
 
-// What a field may hold; row 0 stands for the numbers above kFieldNumberMax. Unknown fields of any wire type but groups pass through.
+// What a field may hold; row 0 stands for the numbers above kFieldNumberMax. Unknown fields of any
+// wire type but groups pass through.
 enum class Content : std::uint8_t {
   unknown,
   refused,  // a field of the message that must not stand here
@@ -141,11 +142,15 @@ constexpr std::array<Fields, kKinds> kTable = make_table();
 
 constexpr Wire wire_of(Content content) {
   switch (content) {
-    case Content::varint: return Wire::varint;
-    case Content::fixed32: return Wire::fixed32;
+    case Content::varint:
+      return Wire::varint;
+    case Content::fixed32:
+      return Wire::fixed32;
     case Content::fixed64:
-    case Content::end_time: return Wire::fixed64;
-    default: return Wire::length;
+    case Content::end_time:
+      return Wire::fixed64;
+    default:
+      return Wire::length;
   }
 }
 
@@ -211,7 +216,8 @@ class Walk {
         if (end_ - at_ < 4) return Reason::invalid_wire;
         at_ += 4;
         return std::nullopt;
-      case Wire::length: return length_field(known);
+      case Wire::length:
+        return length_field(known);
     }
     return Reason::invalid_wire;  // a group, or no wire type at all
   }
@@ -249,7 +255,8 @@ class Walk {
       case Content::other_span_id:
         if (length != 8 && length != 0) return Reason::invalid_ids;
         break;
-      default: break;
+      default:
+        break;
     }
     return std::nullopt;
   }

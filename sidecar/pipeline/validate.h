@@ -20,10 +20,10 @@ inline constexpr unsigned kDepthMax = 64;
 
 // What a valid record holds; views into the record.
 struct ValidSpan {
-  model::Bytes fields;                  // of the Span
-  model::Bytes resource_row;            // of a record with its scope inside; otherwise empty
-  model::Bytes scope_row;               // likewise
-  std::uint64_t end_unix_nano = 0;      // 0: the span has none
+  model::Bytes fields;              // of the Span
+  model::Bytes resource_row;        // of a record with its scope inside; otherwise empty
+  model::Bytes scope_row;           // likewise
+  std::uint64_t end_unix_nano = 0;  // 0: the span has none
 };
 
 // Nothing if the record is good; otherwise why it is not, and `valid` is not to be used.
