@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <thread>
+#include <vector>
+
+#include "producer.h"
+
+namespace otlpshm::library {
+namespace {
+
+void add_ids(struct otlpshm_thread* thread, std::size_t count, std::vector<std::uint64_t>& out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint64_t id = 0;
+    otlpshm_ids_span(thread, reinterpret_cast<std::uint8_t*>(&id));
+    out.push_back(id);
+  }
+}
+
+bool are_distinct(std::vector<std::uint64_t> ids) {
+  std::sort(ids.begin(), ids.end());
+  return ids.front() != 0 && std::adjacent_find(ids.begin(), ids.end()) == ids.end();
+}
+
+}  // namespace
+
+TEST_CASE("ids: a million of a thread, and those of another, are distinct and never 0") {
+  std::vector<std::uint64_t> ids;
+  struct otlpshm_thread first {};
+  struct otlpshm_thread second {};
+  otlpshm_ids_seed(&first);
+  otlpshm_ids_seed(&second);
+  add_ids(&first, 1'000'000, ids);
+  add_ids(&second, 1'000'000, ids);
+  CHECK(are_distinct(ids));
+}
+
+TEST_CASE("ids: a trace id and its span id are three different words, none 0") {
+  struct otlpshm_thread thread {};
+  otlpshm_ids_seed(&thread);
+  std::vector<std::uint64_t> words;
+  for (int i = 0; i < 1000; ++i) {
+    std::uint64_t trace[2];
+    std::uint64_t span = 0;
+    otlpshm_ids_trace_and_span(&thread, reinterpret_cast<std::uint8_t*>(trace),
+                               reinterpret_cast<std::uint8_t*>(&span));
+    words.insert(words.end(), {trace[0], trace[1], span});
+  }
+  CHECK(are_distinct(words));
+}
+
+TEST_CASE("ids: seeding again never sets the count back, for a handler may have used the keys") {
+  struct otlpshm_thread thread {};
+  otlpshm_ids_seed(&thread);
+  std::vector<std::uint64_t> ids;
+  add_ids(&thread, 100, ids);
+  const std::uint64_t counted = thread.counter;
+  std::uint64_t keys[3];
+  std::memcpy(keys, thread.keys, sizeof keys);
+  otlpshm_ids_seed(&thread);
+  CHECK(thread.counter == counted);
+  CHECK(std::memcmp(keys, thread.keys, sizeof keys) != 0);
+  add_ids(&thread, 100, ids);
+  CHECK(are_distinct(ids));
+}
+
+TEST_CASE("ids: every bit of an id is set in about half of them") {
+  struct otlpshm_thread thread {};
+  otlpshm_ids_seed(&thread);
+  std::vector<std::uint64_t> ids;
+  add_ids(&thread, 20'000, ids);
+  for (unsigned bit = 0; bit < 64; ++bit) {
+    const auto set = std::count_if(ids.begin(), ids.end(),
+                                   [bit](std::uint64_t id) { return (id >> bit & 1) != 0; });
+    CHECK(set > 9'000);
+    CHECK(set < 11'000);
+  }
+}
+
+}  // namespace otlpshm::library
