@@ -72,7 +72,7 @@ Child::Child(std::string name, const std::vector<std::string>& command,
     : name_(std::move(name)), on_line_(std::move(on_line)) {
   if (access(command.at(0).c_str(), X_OK) != 0) {
     throw Failure{kExitUnavailable,
-                  "cannot run " + command[0] + ": " + std::strerror(errno) + "; is it installed?"};
+                  "cannot run " + command[0] + ": " + error_text(errno) + "; is it installed?"};
   }
   std::vector<std::string> argument_texts = command;
   std::vector<std::string> environment_texts = merged(environment);
@@ -92,7 +92,7 @@ Child::Child(std::string name, const std::vector<std::string>& command,
   if (pid_ < 0) {
     close(out_.fd);
     close(err_.fd);
-    throw Failure{kExitUnavailable, "cannot start " + name_ + ": " + std::strerror(error)};
+    throw Failure{kExitUnavailable, "cannot start " + name_ + ": " + error_text(error)};
   }
   setpgid(pid_, pid_);
   fcntl(out_.fd, F_SETFL, O_NONBLOCK);

@@ -21,7 +21,7 @@ using Environment = std::vector<std::pair<std::string, std::optional<std::string
 
 class Child {
  public:
-  static constexpr std::size_t kLineBytesMax = 64 * 1024;
+  static constexpr std::size_t kLineBytesMax = 65'536;
   static constexpr int kStopGraceMs = 3000;
 
   enum class Stream { out, err };

@@ -66,7 +66,7 @@ void catch_signals() {
 void print(std::FILE* to, const std::string& text) {
   const bool written = std::fwrite(text.data(), 1, text.size(), to) == text.size();
   if (!written || std::fflush(to) != 0) {
-    throw Failure{kExitFailed, std::string("cannot write: ") + std::strerror(errno)};
+    throw Failure{kExitFailed, std::string("cannot write: ") + error_text(errno)};
   }
 }
 

@@ -6,6 +6,7 @@
 #define OTLPSHM_CLI_FAILURE_H
 
 #include <string>
+#include <system_error>
 
 namespace otlpshm::cli {
 
@@ -20,6 +21,11 @@ struct Failure {
   int exit_status = kExitFailed;
   std::string why;  // names the thing and the remedy, without a full stop
 };
+
+// What an errno means.
+inline std::string error_text(int error) {
+  return std::generic_category().message(error);
+}
 
 }  // namespace otlpshm::cli
 

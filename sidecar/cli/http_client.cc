@@ -15,6 +15,8 @@
 #include <optional>
 #include <string_view>
 
+#include "cli/failure.h"
+
 namespace otlpshm::cli {
 
 namespace {
@@ -65,19 +67,19 @@ bool wait_for(int fd, short events, Clock::time_point deadline) {
 std::string exchange(int fd, const sockaddr_in& to, const std::string& request, std::string& reply,
                      Clock::time_point deadline) {
   if (connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) {
-    if (errno != EINPROGRESS) return std::strerror(errno);
+    if (errno != EINPROGRESS) return error_text(errno);
     if (!wait_for(fd, POLLOUT, deadline)) return "no connection in time";
     int error = 0;
     socklen_t error_bytes = sizeof error;
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes);
-    if (error != 0) return std::strerror(error);
+    if (error != 0) return error_text(error);
   }
   for (std::string_view rest = request; !rest.empty();) {
     const ssize_t sent = send(fd, rest.data(), rest.size(), MSG_NOSIGNAL);
     if (sent > 0) {
       rest.remove_prefix(static_cast<std::size_t>(sent));
     } else if (errno != EAGAIN) {
-      return std::strerror(errno);
+      return error_text(errno);
     } else if (!wait_for(fd, POLLOUT, deadline)) {
       return "the request was not taken in time";
     }
@@ -89,7 +91,7 @@ std::string exchange(int fd, const sockaddr_in& to, const std::string& request, 
     if (got > 0) {
       reply.append(bytes, static_cast<std::size_t>(got));
     } else if (errno != EAGAIN) {
-      return std::strerror(errno);
+      return error_text(errno);
     } else if (!wait_for(fd, POLLIN, deadline)) {
       return "no whole reply in time";
     }

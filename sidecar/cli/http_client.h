@@ -9,7 +9,7 @@
 
 namespace otlpshm::cli {
 
-inline constexpr std::size_t kHttpBytesMax = 8 * 1024 * 1024;
+inline constexpr std::size_t kHttpBytesMax = std::size_t{8} << 20;
 
 struct HttpReply {
   int status = 0;  // 0: no reply

@@ -40,9 +40,7 @@ int fail(int exit_status, const std::string& why) {
   return exit_status;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("otlpshm: traces through shared memory", "otlpshm");
   app.set_version_flag("--version", "otlpshm " OTLPSHM_VERSION);
   app.require_subcommand(1);
@@ -63,7 +61,16 @@ int main(int argc, char** argv) {
                 std::string(error.what()) + "; see otlpshm " + (in_demo ? "demo " : "") + "--help");
   } catch (const otlpshm::cli::Failure& failure) {
     return fail(failure.exit_status, failure.why);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
   } catch (const std::exception& error) {
-    return fail(otlpshm::cli::kExitFailed, error.what());
+    std::fprintf(stderr, "otlpshm: %s\n", error.what());
+    return otlpshm::cli::kExitFailed;
   }
 }

@@ -40,8 +40,8 @@ std::string base() {
 PrivateDirectory::PrivateDirectory(const std::string& prefix)
     : path_(base() + "/" + prefix + "XXXXXX") {
   if (mkdtemp(path_.data()) == nullptr) {  // mode 0700
-    throw Failure{kExitUnavailable, "cannot make a directory " + path_ + ": " +
-                                        std::strerror(errno) + "; set TMPDIR to one that is yours"};
+    throw Failure{kExitUnavailable, "cannot make a directory " + path_ + ": " + error_text(errno) +
+                                        "; set TMPDIR to one that is yours"};
   }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http.c: see http.h. */
-#define _GNU_SOURCE /* ppoll, accept4 */
+#define _GNU_SOURCE /* ppoll, accept4, strerrordesc_np */
 #include "http.h"
 
 #include <arpa/inet.h>
@@ -111,7 +111,7 @@ int http_serve(const char* port, http_answer* answer, void* context) {
   sigemptyset(&stops);
   sigaddset(&stops, SIGTERM);
   sigaddset(&stops, SIGINT);
-  sigprocmask(SIG_BLOCK, &stops, &before);
+  pthread_sigmask(SIG_BLOCK, &stops, &before);
   sigdelset(&before, SIGTERM);
   sigdelset(&before, SIGINT);
   struct sigaction action = {.sa_handler = ask_to_stop};
@@ -129,7 +129,7 @@ int http_serve(const char* port, http_answer* answer, void* context) {
       listen(listener, 64) != 0 ||
       getsockname(listener, (struct sockaddr*)&address, &address_bytes) != 0) {
     fprintf(stderr, "cannot serve 127.0.0.1:%s: %s; choose another port, or 0\n", port,
-            strerror(errno));
+            strerrordesc_np(errno));
     close(listener);
     return 1;
   }
@@ -158,10 +158,10 @@ static const char* call(int fd, const char* port, const struct http_request* req
   int error = 0;
   socklen_t error_bytes = sizeof error;
   if (connect(fd, (struct sockaddr*)&address, sizeof address) != 0) {
-    if (errno != EINPROGRESS) return strerror(errno);
+    if (errno != EINPROGRESS) return strerrordesc_np(errno);
     if (!wait_for(fd, POLLOUT, deadline_ms)) return "no connection in time";
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes);
-    if (error != 0) return strerror(error);
+    if (error != 0) return strerrordesc_np(error);
   }
   char text[BYTES_MAX + 1];
   int bytes = snprintf(text, sizeof text,
@@ -180,7 +180,7 @@ static const char* call(int fd, const char* port, const struct http_request* req
 
 int http_call(const char* port, const struct http_request* request, struct http_reply* reply) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  const char* cause = fd < 0 ? strerror(errno) : call(fd, port, request, reply);
+  const char* cause = fd < 0 ? strerrordesc_np(errno) : call(fd, port, request, reply);
   if (fd >= 0) close(fd);
   if (!cause) return 0;
   reply->status = 0;
