@@ -93,16 +93,18 @@ static bool fits_every_lane(const struct otlpshm_attachment* attachment, uint32_
   return attachment->lane_count > 1 && padded(size) <= attachment->lane_bytes[1] / 2;
 }
 
-/* One look at every open lane, the preferred one first. */
+/* One look at every open lane that was not full at an earlier look, the preferred one first. Who
+ * looks at a full lane holds its lease for that, and is in the way of the others. */
 static enum lane_result try_open_lanes(const struct otlpshm_attachment* attachment,
                                        struct otlpshm_segment* segment, uint8_t* record,
-                                       uint32_t size, uint64_t now) {
+                                       uint32_t size, uint64_t now, uint64_t* full) {
   const uint32_t lanes =
       fits_every_lane(attachment, size) ? load_relaxed_u32(&segment->lanes_open) : 1;
   const uint32_t first = otlpshm_thread.lane % lanes;
   enum lane_result result = lane_is_full;
   for (uint32_t step = 0; step < lanes; ++step) {
     const uint32_t index = first + step < lanes ? first + step : first + step - lanes;
+    if ((*full >> index & 1) != 0) continue;
     const enum lane_result tried = try_lane(segment, index, record, size, now);
     if (tried == lane_committed) {
       if (step != 0) otlpshm_thread.lane = index;
@@ -110,6 +112,7 @@ static enum lane_result try_open_lanes(const struct otlpshm_attachment* attachme
     }
     if (tried == lane_reaped) return lane_reaped;
     if (tried == lane_busy) result = lane_busy;
+    if (tried == lane_is_full) *full |= UINT64_C(1) << index;
   }
   return result;
 }
@@ -124,8 +127,9 @@ static enum lane_result try_segment(struct otlpshm_attachment* attachment,
                                     struct otlpshm_segment* segment, uint8_t* record, uint32_t size,
                                     uint64_t now) {
   enum lane_result result = lane_is_full;
+  uint64_t full = 0; /* a bit for each lane that was */
   for (int tries = 0; tries < BUSY_TRIES; ++tries) {
-    result = try_open_lanes(attachment, segment, record, size, now);
+    result = try_open_lanes(attachment, segment, record, size, now, &full);
     if (result == lane_committed || result == lane_reaped) return result;
     if (fits_every_lane(attachment, size) && otlpshm_segment_may_open(segment, now)) {
       open_one_more(attachment, segment);
@@ -135,8 +139,9 @@ static enum lane_result try_segment(struct otlpshm_attachment* attachment,
       spin_pause();
     }
   }
-  return result;
+  return full != 0 ? lane_is_full : result; /* busy means that all of them were */
 }
+_Static_assert(OTLPSHM_LANES_MAX <= 64, "a lane is a bit of `full`");
 
 int otlpshm_lane_commit(struct otlpshm_attachment* attachment, uint8_t* record, uint32_t size,
                         uint64_t now, bool may_attach) {
