@@ -137,11 +137,11 @@ static long allocate_and_map(struct otlpshm_segment* segment, int fd, uint64_t l
 
 int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsigned mode,
                            uint32_t lane_count, const uint64_t* lane_bytes) {
-  segment->lane_count = lane_count;
+  store_relaxed_u32(&segment->lane_count, lane_count); /* a late thread may be looking */
   segment->bytes = OTLPSHM_LANE_AREAS_OFFSET;
   for (uint32_t lane = 0; lane < segment->lane_count; ++lane) segment->bytes += lane_bytes[lane];
   segment->open_lease = 0;
-  segment->grow_again_at = 0;
+  store_relaxed_u64(&segment->grow_again_at, 0);
   segment->areas_allocated = false;
   segment->ack = NULL;
   for (uint32_t lane = 0; lane < OTLPSHM_LANES_MAX; ++lane) {

@@ -85,7 +85,7 @@ static inline bool otlpshm_segment_is_reaped(const struct otlpshm_segment* segme
 
 /* True when a lane is left to open and memory was not short within the last second. */
 static inline bool otlpshm_segment_may_open(const struct otlpshm_segment* segment, uint64_t now) {
-  return load_relaxed_u32(&segment->lanes_open) < segment->lane_count &&
+  return load_relaxed_u32(&segment->lanes_open) < load_relaxed_u32(&segment->lane_count) &&
          now >= load_relaxed_u64(&segment->grow_again_at);
 }
 
