@@ -144,8 +144,7 @@ static void put_trace_state(struct span* span, const struct otlpshm_context* par
 
 /* True when the span will be kept: this process is ready and has a segment. A span that will not be
  * kept although a directory is there counts as dropped. */
-static bool can_record(struct otlpshm_writer* writer, uint32_t flags) {
-  struct otlpshm_attachment* attachment = writer->attachment;
+static bool can_record(struct otlpshm_attachment* attachment, uint32_t flags) {
   if (attachment == NULL) return false;
   if (otlpshm_process_ready()) {
     if (load_acquire_pointer(&attachment->current) != NULL) return true;
@@ -171,7 +170,9 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
 
   span->writer = NULL;
   const uint32_t generation = writer == NULL ? 0 : load_acquire_u32(&writer->generation);
-  if ((generation & 1) == 0 || !can_record(writer, options->flags)) {
+  struct otlpshm_attachment* attachment =
+      writer == NULL ? NULL : load_relaxed_pointer(&writer->attachment);
+  if ((generation & 1) == 0 || !can_record(attachment, options->flags)) {
     memset(&span->context, 0, sizeof span->context);
     if (parent != NULL) span->context = *parent;
     return;
@@ -180,8 +181,9 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
   const struct otlpshm_sampling sampling = otlpshm_sampling_decide(parent);
   memset(span, 0, offsetof(struct span, inline_bytes));
   span->writer = writer;
-  span->attachment = writer->attachment;
-  span->scope_index = writer->scope_index;
+  span->attachment = attachment;
+  span->scope_index = (uint16_t)load_relaxed_u32(&writer->scope_index);
+  span->limits = otlpshm_writer_limits(writer);
   span->writer_generation = generation;
   span->nonce = otlpshm_thread.nonce;
   span->bytes = span->inline_bytes;
@@ -299,7 +301,7 @@ static void set_attribute(struct otlpshm_span* public_span,
                           const struct otlpshm_attribute* attribute) {
   if (!otlpshm_span_is_recording(public_span)) return;
   struct span* span = open_span(public_span);
-  const struct otlpshm_limits* limits = &span->writer->limits;
+  const struct otlpshm_limits* limits = &span->limits;
   struct otlpshm_key_value pair;
   if (!otlpshm_key_value_of(&pair, attribute, limits->attribute_value_length_max)) {
     drop_attribute(span);
@@ -387,7 +389,7 @@ void otlpshm_span_set_bool_cstr(struct otlpshm_span* span, const char* key, int 
 static size_t event_attributes_bytes(const struct span* span,
                                      const struct otlpshm_attribute* attributes, size_t count,
                                      uint32_t* dropped) {
-  const struct otlpshm_limits* limits = &span->writer->limits;
+  const struct otlpshm_limits* limits = &span->limits;
   size_t bytes = 0;
   uint32_t kept = 0;
   *dropped = 0;
@@ -406,7 +408,7 @@ static size_t event_attributes_bytes(const struct span* span,
 
 static uint8_t* put_event_attributes(uint8_t* at, const struct span* span,
                                      const struct otlpshm_attribute* attributes, size_t count) {
-  const struct otlpshm_limits* limits = &span->writer->limits;
+  const struct otlpshm_limits* limits = &span->limits;
   uint32_t kept = 0;
   for (size_t i = 0; i < count && kept < limits->event_attribute_count_max; ++i) {
     struct otlpshm_key_value pair;
@@ -436,7 +438,7 @@ void otlpshm_span_add_event(struct otlpshm_span* public_span, const char* name, 
   size_t bytes = 9 + event_attributes_bytes(span, attributes, attribute_count, &dropped);
   if (name_bytes > 0) bytes += field_bytes(EVENT_NAME, name_bytes);
   if (dropped > 0) bytes += 1 + varint_bytes(dropped);
-  if (span->event_count >= span->writer->limits.event_count_max || bytes > SPAN_BYTES_MAX ||
+  if (span->event_count >= span->limits.event_count_max || bytes > SPAN_BYTES_MAX ||
       !has_room(span, field_bytes(SPAN_EVENTS, bytes))) {
     ++span->events_dropped;
     return;

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "limits.h"
 #include "otlpshm/layout.h"
 #include "otlpshm/otlpshm.h"
 
@@ -53,15 +54,16 @@ struct __attribute__((may_alias)) span {
   uint32_t event_count;
   uint32_t events_dropped;
   uint32_t span_flags;
+  struct otlpshm_limits limits; /* the writer's at the start */
   uint16_t record_flags;
   uint16_t scope_index;
   uint8_t has_parent;
   uint8_t span_kind;
   uint8_t status_code;
-  uint8_t reserved[5];
+  uint8_t reserved;
   union {
     struct otlpshm_context context; /* of a no-op: its parent's, for carriers */
-    uint8_t inline_bytes[1024 - 136];
+    uint8_t inline_bytes[1024 - 152];
   };
 };
 _Static_assert(sizeof(struct span) == sizeof(struct otlpshm_span), "the public size is the ABI");

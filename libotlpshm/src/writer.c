@@ -132,9 +132,14 @@ static int attach_writer(struct otlpshm_writer* writer,
     otlpshm_attach_close(attachment);
     return OTLPSHM_ERROR_NO_MEMORY;
   }
-  writer->attachment = attachment;
-  writer->scope_index = (uint16_t)scope_index;
-  writer->limits = limits_of(options);
+  const struct otlpshm_limits limits = limits_of(options);
+  store_relaxed_u32(&writer->limits.attribute_count_max, limits.attribute_count_max);
+  store_relaxed_u32(&writer->limits.attribute_value_length_max, limits.attribute_value_length_max);
+  store_relaxed_u32(&writer->limits.event_count_max, limits.event_count_max);
+  store_relaxed_u32(&writer->limits.event_attribute_count_max, limits.event_attribute_count_max);
+  store_relaxed_u32(&writer->limits.link_count_max, limits.link_count_max);
+  store_relaxed_u32(&writer->scope_index, (uint32_t)scope_index);
+  store_relaxed_pointer(&writer->attachment, attachment);
   (void)otlpshm_attach_now(attachment, otlpshm_clock_monotonic());
   return OTLPSHM_OK;
 }
@@ -154,9 +159,10 @@ int otlpshm_writer_open(struct otlpshm_writer** out, const struct otlpshm_writer
     struct otlpshm_writer* writer = &writers[i];
     const uint32_t generation = load_relaxed_u32(&writer->generation);
     if ((generation & 1) != 0) continue;
-    writer->disabled = is_disabled();
-    writer->attachment = NULL;
-    status = writer->disabled ? OTLPSHM_OK : attach_writer(writer, options);
+    const bool disabled = is_disabled();
+    store_relaxed_u32(&writer->disabled, disabled);
+    store_relaxed_pointer(&writer->attachment, (struct otlpshm_attachment*)NULL);
+    status = disabled ? OTLPSHM_OK : attach_writer(writer, options);
     if (status != OTLPSHM_OK) break;
     store_release_u32(&writer->generation, generation + 1);
     *out = writer;
@@ -285,7 +291,7 @@ int otlpshm_writer_stats(struct otlpshm_writer* writer, struct otlpshm_stats* st
 int otlpshm_writer_status(struct otlpshm_writer* writer) {
   if (writer == NULL) return OTLPSHM_ERROR_INVALID_ARGUMENT;
   if (!is_open(writer)) return OTLPSHM_ERROR_SHUTDOWN;
-  if (writer->disabled) return OTLPSHM_ERROR_DISABLED;
+  if (load_relaxed_u32(&writer->disabled) != 0) return OTLPSHM_ERROR_DISABLED;
   struct otlpshm_attachment* attachment = writer->attachment;
   const uint64_t now = otlpshm_clock_monotonic();
   if (!otlpshm_process_ready()) return OTLPSHM_ERROR_SYSTEM;
