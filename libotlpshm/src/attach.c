@@ -459,7 +459,7 @@ void otlpshm_attach_before_fork(void) {
   }
 }
 
-void otlpshm_attach_after_fork_in_parent(void) {
+void otlpshm_attach_after_fork(void) {
   for (uint32_t i = OTLPSHM_ATTACHMENTS_MAX; i-- > 0;) {
     if (attachments[i].used) pthread_mutex_unlock(&attachments[i].mutex);
   }

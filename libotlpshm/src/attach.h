@@ -108,7 +108,7 @@ static inline void otlpshm_attach_tick(struct otlpshm_attachment* attachment, ui
 
 /* fork: no child holds the descriptor of a segment in the making, or a locked mutex. */
 void otlpshm_attach_before_fork(void);
-void otlpshm_attach_after_fork_in_parent(void);
+void otlpshm_attach_after_fork(void);
 void otlpshm_attach_forget_parent(void);
 
 #endif

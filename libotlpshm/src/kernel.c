@@ -32,10 +32,7 @@ long otlpshm_kernel_close(int fd) {
 }
 
 long otlpshm_kernel_fstat(int fd, struct stat* out) {
-  const int before = errno;
-  const long answer = fstat(fd, out) == 0 ? 0 : -errno;
-  errno = before;
-  return answer;
+  return call(SYS_fstat, fd, (long)out, 0, 0, 0, 0);
 }
 
 long otlpshm_kernel_fstatfs(int fd, struct statfs* out) {

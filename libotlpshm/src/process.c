@@ -30,8 +30,9 @@ static uint64_t fresh_nonce(void) {
 }
 
 /* The kernel has wiped the page; where it cannot, this does. The mutexes that the parent took over
- * the fork are made anew at once, while the child has one thread: none can wait for them yet. */
+ * the fork are given back at once, while the child has one thread: none can wait for them yet. */
 static void wipe_in_child(void) {
+  otlpshm_attach_after_fork();
   store_relaxed_u32(&otlpshm_process->renewing, 0);
   store_relaxed_u64(&otlpshm_process->nonce, 0);
   otlpshm_attach_forget_parent();
@@ -39,8 +40,7 @@ static void wipe_in_child(void) {
 }
 
 __attribute__((constructor)) static void watch_forks(void) {
-  (void)pthread_atfork(otlpshm_attach_before_fork, otlpshm_attach_after_fork_in_parent,
-                       wipe_in_child);
+  (void)pthread_atfork(otlpshm_attach_before_fork, otlpshm_attach_after_fork, wipe_in_child);
 }
 
 bool otlpshm_process_start(void) {
