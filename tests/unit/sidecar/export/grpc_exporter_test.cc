@@ -406,6 +406,24 @@ TEST_CASE("grpc exporter: a backend that answers keeps its connection, whatever 
   CHECK(peers.size() == 1);
 }
 
+TEST_CASE("grpc exporter: a word from the backend between two silences keeps the connection") {
+  FakeBackend backend([](std::size_t number, const Received&) {
+    return number == 0 || number == 2 ? hang() : Answer{};
+  });
+  GrpcRig rig(backend.target());
+  rig.options.timeout_ms = 50;
+  rig.options.reconnect_after_ms = 100;
+  rig.make();
+  rig.submit(batch_of(1));
+  REQUIRE(rig.run_until_outcomes(1));
+  rig.run_for_ms(100);
+  rig.submit(batch_of(2));
+  REQUIRE(rig.run_until_outcomes(2));
+  const auto received = backend.received();
+  REQUIRE(received.size() == 4);
+  CHECK(received[3].peer == received[0].peer);
+}
+
 TEST_CASE("grpc exporter: shutdown with a hung server ends by its deadline, abandoned") {
   FakeBackend backend([](std::size_t, const Received&) { return hang(); });
   GrpcRig rig(backend.target());
@@ -449,9 +467,10 @@ TEST_CASE("grpc exporter: shutdown lets a call that is under way finish, and doe
     CAPTURE(code);
     FakeBackend backend([&](std::size_t, const Received&) { return status(code); });
     GrpcRig rig(backend.target());
+    rig.options.backoff = {120'000, 120'000};  // a retry, as the deadline, outlasts the watchdog
     rig.make();
     rig.submit(batch_of(1));
-    rig.shutdown(20'000);
+    rig.shutdown(120'000);
     REQUIRE(rig.run_until_outcomes(1));
     const Status expected = code == 0    ? Status::acknowledged
                             : code == 14 ? Status::abandoned

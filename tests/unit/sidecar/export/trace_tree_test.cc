@@ -167,6 +167,7 @@ TEST_CASE("trace tree: long text and many attributes are cut, between characters
   CHECK(terminal_text("abc", 3) == "abc");
   CHECK(terminal_text("abcd", 3) == "abc…");
   CHECK(terminal_text("a€€", 2) == "a€…");
+  CHECK(terminal_text("\x1b[2Jabc", 2) == "\\x1b[…");
   proto::Span span;
   for (int i = 0; i < 1000; ++i) set(span.add_attributes(), "k", std::string(10'000, 'v'));
   auto* value = span.add_attributes()->mutable_value();
