@@ -52,14 +52,19 @@ def written(text):
     return found
 
 
-def write_spans(directory, case):
+def run(directory, case):
     done = subprocess.run(
         [PROGRAM, directory, case], env=environment(), capture_output=True, text=True,
         timeout=TIMEOUT_S,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def write_spans(directory, case):
+    text = run(directory, case)
     (path,) = directory.iterdir()
-    return decoder.segment(path), written(done.stdout)
+    return decoder.segment(path), written(text)
 
 
 def value_of(any_value):
@@ -273,6 +278,17 @@ def test_threads_write_into_lanes_of_their_own_and_each_span_once(directory):
             span_ids.add(record.span_id)
     assert found == {(thread, index) for thread in range(8) for index in range(500)}
     assert len(span_ids) == 8 * 500
+
+
+@pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs, to look while it is written"
+)
+def test_bytes_below_tail_are_there_when_tail_says_so(directory):
+    looks, torn = map(int, run(directory, "watched").split())
+    assert looks > 0, "nothing was seen"
+    assert torn == 0, f"{torn} of {looks} records were not there when tail said so"
+    (path,) = directory.iterdir()
+    assert len(decoder.segment(path).records(0)) == 30
 
 
 def test_the_two_parsers_agree_on_an_any_value():

@@ -5,9 +5,12 @@
  *   Prints  a traceparent and the result of each end, in the order of the ends. */
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "otlpshm/otlpshm.h"
@@ -229,12 +232,99 @@ static void write_threads(const char* directory) {
   for (int i = 0; i < THREADS; i++) pthread_join(works[i].thread, NULL);
 }
 
+/* Looks at a lane as it is written: what tail covers must be there, to the last byte. Large records
+ * make the time between a tail that is too early and the last byte long enough to be seen. */
+#define TAIL_OF_LANE_0 8192
+#define AREA_OF_LANE_0 1024
+#define WATCHED_BYTES 30000
+#define WATCHED 30 /* in the first lap of lane 0 */
+
+struct watch {
+  pthread_t thread;
+  _Atomic int over;
+  _Atomic unsigned looks;
+  unsigned torn;
+};
+
+/* The library's own mapping: in another one the first look at a page would take too long. */
+static const char* mapped_segment(void) {
+  FILE* maps = fopen("/proc/self/maps", "re");
+  if (maps == NULL) exit(5);
+  char line[4096];
+  void* start = NULL;
+  while (start == NULL && fgets(line, sizeof line, maps) != NULL)
+    if (strstr(line, ".seg") != NULL && sscanf(line, "%p", &start) != 1) exit(5);
+  fclose(maps);
+  if (start == NULL) exit(5);
+  return start;
+}
+
+/* The two must run at once. */
+static void run_on(int which) {
+  cpu_set_t allowed, one;
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  CPU_ZERO(&one);
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+    if (CPU_ISSET(cpu, &allowed) && which-- == 0) CPU_SET(cpu, &one);
+  pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+}
+
+static void* watch_lane(void* argument) {
+  struct watch* watch = argument;
+  run_on(1);
+  const char* base = mapped_segment();
+  const char* area = base + *(const uint64_t*)(base + AREA_OF_LANE_0);
+  const uint64_t* tail = (const uint64_t*)(base + TAIL_OF_LANE_0);
+  uint64_t seen = 0;
+  while (!atomic_load(&watch->over)) {
+    uint64_t now = __atomic_load_n(tail, __ATOMIC_ACQUIRE);
+    if (now == seen) continue;
+    /* The newest record ends below now; its text is its longest part. In the first lap the area
+     * is zero until it is written. */
+    if (area[now - WATCHED_BYTES / 2] != 'z' || area[now - 2000] != 'z') watch->torn++;
+    watch->looks++;
+    seen = now;
+  }
+  return NULL;
+}
+
+static uint64_t monotonic(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000 * MILLISECOND + (uint64_t)now.tv_nsec;
+}
+
+static void write_watched(const char* directory) {
+  static char text[WATCHED_BYTES];
+  memset(text, 'z', sizeof text);
+  struct otlpshm_writer_options options = {.service_name = "watched"};
+  otlpshm_writer* writer = open_writer(&options, directory);
+  struct watch watch = {.torn = 0};
+  if (pthread_create(&watch.thread, NULL, watch_lane, &watch) != 0) exit(2);
+  run_on(0);
+  for (unsigned i = 0; i < WATCHED; i++) {
+    struct otlpshm_span span;
+    otlpshm_span_start_cstr(writer, &span, "watched", NULL);
+    otlpshm_span_set_string(&span, "text", 4, text, sizeof text);
+    /* The watcher has just looked, so it runs now. */
+    uint64_t give_up = monotonic() + 10 * 1000 * MILLISECOND;
+    while (atomic_load(&watch.looks) < i)
+      if (monotonic() > give_up) exit(6);
+    otlpshm_span_end_at(&span, UINT64_MAX >> 1);
+  }
+  usleep(100 * 1000);
+  atomic_store(&watch.over, 1);
+  pthread_join(watch.thread, NULL);
+  printf("%u %u\n", watch.looks, watch.torn);
+}
+
 int main(int argc, char** argv) {
   static const struct {
     const char* name;
     void (*write)(const char* directory);
-  } cases[] = {{"kinds", write_kinds}, {"scopes", write_scopes}, {"full", write_full},
-               {"small", write_small}, {"wrap", write_wrap},     {"threads", write_threads}};
+  } cases[] = {{"kinds", write_kinds},    {"scopes", write_scopes}, {"full", write_full},
+               {"small", write_small},    {"wrap", write_wrap},     {"threads", write_threads},
+               {"watched", write_watched}};
   for (size_t i = 0; argc == 3 && i < sizeof cases / sizeof *cases; i++) {
     if (strcmp(cases[i].name, argv[2]) == 0) {
       cases[i].write(argv[1]);
@@ -242,6 +332,6 @@ int main(int argc, char** argv) {
       _exit(0); /* no clean exit: the segment stays */
     }
   }
-  fprintf(stderr, "usage: write_spans DIRECTORY kinds|scopes|full|small|wrap|threads\n");
+  fprintf(stderr, "usage: write_spans DIRECTORY kinds|scopes|full|small|wrap|threads|watched\n");
   return 64;
 }
