@@ -212,6 +212,20 @@ TEST_CASE("lane: lanes that are full open others, until all are") {
   });
 }
 
+TEST_CASE("lane: with one lane leased and the others full it is full, for busy means all of them") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    Scene scene(directory, 18 * kSmall);
+    while (commit_record(scene.attachment, 1024, 'x') == OTLPSHM_OK) {
+    }
+    REQUIRE(scene.segment.dropped(otlpshm_drop_lane_full) == 1);
+    REQUIRE(take_u32(&scene.current()->lanes[1].lease, OTLPSHM_LEASE_FREE, 4711));
+    REQUIRE(commit_record(scene.attachment, 1024, 'x') == OTLPSHM_ERROR_DROPPED);
+    REQUIRE(scene.segment.dropped(otlpshm_drop_lane_full) == 2);
+    REQUIRE(scene.segment.dropped(otlpshm_drop_lanes_busy) == 0);
+  });
+}
+
 TEST_CASE("lane: a thread stays with the lane that took its record") {
   const PrivateDirectory directory;
   in_child([&] {

@@ -378,10 +378,10 @@ TEST_CASE("span: without memory it keeps what it has") {
   const PrivateDirectory directory;
   in_child([&] {
     otlpshm_writer* writer = open_writer(directory.path());
-    const std::string value(700, 'x');
+    const std::string value(5000, 'x');
     otlpshm_span span{};
     otlpshm_span_start_cstr(writer, &span, "name", nullptr);
-    otlpshm_span_set_string(&span, "a", 1, value.data(), value.size());
+    otlpshm_span_set_string(&span, "a", 1, value.data(), 100);
     fail_allocations(true);
     errno = 5;
     otlpshm_span_set_string(&span, "b", 1, value.data(), value.size());
