@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "ingest/resync.h"
 #include "io/clock.h"
 #include "metrics_page.h"
 #include "telemetry/log.h"
@@ -175,7 +176,7 @@ void Sidecar::look_at_suspects(std::uint64_t now_ns) {
 
 // What a segment needs after the drain was there.
 void Sidecar::tend(Source& source) {
-  if (source.state == SegmentState::quarantined && source.ack->state() != otlpshm_ack_quarantined) {
+  if (source.state == SegmentState::quarantined && source.ack->state() == otlpshm_ack_live) {
     quarantine(source);
   }
   if (source.state == SegmentState::lost) {
@@ -207,7 +208,7 @@ void Sidecar::send_if_due(Drain::Found found, std::uint64_t now_ns) {
 std::uint64_t Sidecar::wait_ns(Drain::Found found, std::uint64_t now_ns) {
   if (found == Drain::Found::not_now) {
     doorbell_->wake();
-    return exporter_->ready() ? 0 : kBlockedNs;
+    return kBlockedNs;
   }
   if (found == Drain::Found::records || scanning_) {
     doorbell_->wake();
@@ -263,6 +264,7 @@ void Sidecar::take_up(const SegmentId& id) {
                    {{"segment", id.hex()}, {"why", why}});
     return;
   }
+  if (!ack->adopted()) ingest::resync(*view, *ack);
   telemetry::log(LogLevel::info, "a producer is there",
                  {{"segment", id.hex()},
                   {"pid", view->producer_pid_untrusted()},

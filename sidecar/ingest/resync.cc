@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// resync.cc: from the oldest position that can still hold a record, eight bytes at a time.
+#include "ingest/resync.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "model/outcome.h"
+
+namespace otlpshm::ingest {
+
+namespace {
+
+constexpr std::size_t kReadBytes = 64 * 1024;
+
+class Search {
+ public:
+  Search(const SegmentView& view, std::uint32_t lane, std::uint64_t tail)
+      : view_(view),
+        lane_(lane),
+        lane_bytes_(view.lanes()[lane].bytes),
+        tail_(tail),
+        steps_left_(lane_bytes_ / sizeof(otlpshm_record_header)) {}
+
+  // The release before the oldest record.
+  std::optional<model::LaneSettled> run() {
+    std::vector<std::uint8_t> bytes(kReadBytes);
+    std::uint64_t start = tail_ - lane_bytes_;
+    while (tail_ - start > sizeof(otlpshm_record_header)) {
+      const auto count =
+          static_cast<std::size_t>(std::min<std::uint64_t>(kReadBytes, tail_ - start));
+      if (!view_.read_lane(lane_, start, {bytes.data(), count})) return std::nullopt;
+      std::size_t at = 0;
+      for (; at + sizeof(otlpshm_record_header) <= count; at += OTLPSHM_RECORD_ALIGNMENT) {
+        otlpshm_record_header header;
+        std::memcpy(&header, bytes.data() + at, sizeof header);
+        if (is_frame(header, start + at) && leads_to_tail(header, start + at)) {
+          return settled_before(header, start + at);
+        }
+        if (steps_left_ == 0) return std::nullopt;
+      }
+      start += at;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  [[nodiscard]] bool is_frame(const otlpshm_record_header& header, std::uint64_t position) const {
+    return header.size > sizeof header && header.size <= OTLPSHM_RECORD_BYTES_MAX &&
+           header.position_low == static_cast<std::uint32_t>(position) && header.sequence > 0 &&
+           next(header, position) <= tail_;
+  }
+  static std::uint64_t next(const otlpshm_record_header& header, std::uint64_t position) {
+    constexpr std::uint64_t kMask = OTLPSHM_RECORD_ALIGNMENT - 1;
+    return position + ((header.size + kMask) & ~kMask);
+  }
+  // A producer can lay out false starts: all of them together may cost one walk over the lane.
+  bool leads_to_tail(otlpshm_record_header header, std::uint64_t position) {
+    for (;;) {
+      if (steps_left_ == 0) return false;
+      --steps_left_;
+      const std::uint64_t sequence = header.sequence;
+      position = next(header, position);
+      if (position == tail_) return true;
+      if (tail_ - position < sizeof header ||
+          !view_.read_lane(lane_, position,
+                           {reinterpret_cast<std::uint8_t*>(&header), sizeof header}) ||
+          !is_frame(header, position) || header.sequence != sequence + 1) {
+        return false;
+      }
+    }
+  }
+  static model::LaneSettled settled_before(const otlpshm_record_header& header,
+                                           std::uint64_t position) {
+    model::LaneSettled settled;
+    settled.release = position;
+    settled.sequence = header.sequence - 1;
+    settled.dropped_for(model::Reason::skipped) = settled.sequence;
+    return settled;
+  }
+
+  const SegmentView& view_;
+  const std::uint32_t lane_;
+  const std::uint64_t lane_bytes_;
+  const std::uint64_t tail_;
+  std::uint64_t steps_left_;
+};
+
+}  // namespace
+
+void resync(const SegmentView& view, Ack& ack) {
+  ControlUntrusted control;
+  if (!view.load_control(&control)) return;  // the drain finds it lost
+  for (std::uint32_t lane = 0; lane < control.lanes_open; ++lane) {
+    const std::uint64_t tail = control.tail[lane];
+    if (tail <= view.lanes()[lane].bytes || tail % OTLPSHM_RECORD_ALIGNMENT != 0) continue;
+    const auto settled = Search(view, lane, tail).run();
+    if (!settled) continue;
+    // A truncated ack shows at the next release.
+    [[maybe_unused]] const bool told = ack.release(lane, *settled);
+  }
+}
+
+}  // namespace otlpshm::ingest
