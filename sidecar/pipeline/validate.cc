@@ -285,15 +285,13 @@ bool cut(Bytes* rest, Bytes* part) {
   return true;
 }
 
-constexpr std::uint16_t kRecordFlagsKnown =
-    OTLPSHM_RECORD_ONLY | OTLPSHM_RECORD_PARENT_SAMPLED | OTLPSHM_RECORD_THRESHOLD_KNOWN;
 constexpr std::uint16_t kNoScopeIndex = 0xffff;
 
 bool is_header(const otlpshm_record_header& header) {
   const bool inline_scope = header.record_kind == OTLPSHM_RECORD_SPAN_INLINE_SCOPE;
   if (header.record_kind != OTLPSHM_RECORD_SPAN && !inline_scope) return false;
   if (inline_scope != (header.scope_index == kNoScopeIndex)) return false;
-  if ((header.record_flags & ~kRecordFlagsKnown) != 0) return false;
+  if ((header.record_flags & OTLPSHM_RECORD_MULTI_PRODUCER) != 0) return false;
   const bool threshold_known = (header.record_flags & OTLPSHM_RECORD_THRESHOLD_KNOWN) != 0;
   return header.threshold <= (threshold_known ? OTLPSHM_THRESHOLD_MASK : 0);
 }
