@@ -91,13 +91,28 @@ TEST_CASE("state: a file of another size is not trusted") {
   CHECK(look_at(good_state() + "x") == OTLPSHM_ERROR_UNTRUSTED);
 }
 
-TEST_CASE("state: a file with a hole would be a SIGBUS, and is not trusted") {
+TEST_CASE("state: a file with a hole would be a SIGBUS, and is not trusted, whatever its header") {
   const PrivateDirectory directory;
-  const int fd = open(directory.file("state").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  REQUIRE(ftruncate(fd, 4096) == 0);
-  CHECK(look(directory.path()) == OTLPSHM_ERROR_UNTRUSTED);
-  REQUIRE(pwrite(fd, good_state().data(), 4096, 0) == 4096);
-  CHECK(look(directory.path()) == OTLPSHM_OK);
+  const std::uint64_t bytes = 12288;  // an ack of eight lanes
+  const std::string ack = file_header("OLSHMACK", bytes, kId);
+  const int fd = open(directory.file("ack").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  REQUIRE(ftruncate(fd, bytes) == 0);
+  REQUIRE(pwrite(fd, ack.data(), ack.size(), 0) == static_cast<ssize_t>(ack.size()));
+  const int where = open(directory.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  const otlpshm_trust trust = {};
+  const otlpshm_daemon_file expected = {OTLPSHM_ACK_MAGIC, bytes, nullptr};
+  void* base = nullptr;
+  struct stat found = {};
+  const auto map = [&] {
+    return otlpshm_daemon_file_map(where, "ack", &trust, &expected, &base, &found);
+  };
+  CHECK(map() == OTLPSHM_ERROR_UNTRUSTED);
+  REQUIRE(posix_fallocate(fd, 0, bytes - 4096) == 0);
+  CHECK(map() == OTLPSHM_ERROR_UNTRUSTED);
+  REQUIRE(posix_fallocate(fd, 0, bytes) == 0);
+  CHECK(map() == OTLPSHM_OK);
+  if (base != nullptr) munmap(base, bytes);
+  close(where);
   close(fd);
 }
 
