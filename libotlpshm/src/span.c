@@ -29,10 +29,15 @@ static struct span* open_span(struct otlpshm_span* span) {
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
+/* Volatile, for compilers that believe that malloc and free never store to errno. */
+static void restore_errno(int before) {
+  *(volatile int*)&errno = before;
+}
+
 static void release(uint8_t* bytes) {
   const int errno_before = errno; /* free keeps it since glibc 2.33 */
   free(bytes);
-  errno = errno_before;
+  restore_errno(errno_before);
 }
 
 static bool grow(struct span* span, size_t need) {
@@ -44,7 +49,7 @@ static bool grow(struct span* span, size_t need) {
   if (capacity > SPAN_BYTES_MAX) capacity = SPAN_BYTES_MAX;
   const int errno_before = errno;
   uint8_t* bytes = malloc(capacity);
-  errno = errno_before;
+  restore_errno(errno_before);
   if (bytes == NULL) return false;
   memcpy(bytes, span->bytes, span->used);
   if (span->bytes != span->inline_bytes) release(span->bytes);
