@@ -28,7 +28,7 @@ std::size_t sequence_bytes(const std::uint8_t* text, std::size_t left) {
 
 }  // namespace
 
-bool is_utf8(const std::uint8_t* text, std::size_t bytes) {
+bool is_utf8_beyond_ascii(const std::uint8_t* text, std::size_t bytes) {
   std::size_t at = 0;
   while (at < bytes) {
     if (bytes - at >= 8) {

@@ -14,8 +14,8 @@ enum class Wire : std::uint8_t { varint = 0, fixed64 = 1, length = 2, fixed32 = 
 
 inline constexpr std::size_t kVarintBytesMax = 10;
 
-constexpr std::uint8_t tag(std::uint32_t number, Wire wire) {
-  return static_cast<std::uint8_t>(number << 3 | static_cast<std::uint32_t>(wire));
+constexpr std::uint32_t tag(std::uint32_t number, Wire wire) {
+  return number << 3 | static_cast<std::uint32_t>(wire);
 }
 
 constexpr std::size_t varint_bytes(std::uint64_t value) {

@@ -33,16 +33,14 @@ enum class Kind : std::uint8_t {
 };
 constexpr std::size_t kKinds = 13;
 
-// What a field may hold; row 0 stands for the numbers above kFieldNumberMax. Unknown fields of any
-// wire type but groups pass through.
-enum class Content : std::uint8_t {
-  unknown,
-  refused,  // a field of the message that must not stand here
-  varint,
-  fixed32,
-  fixed64,
+// What to do with a field.
+enum class Act : std::uint8_t {
+  skip_varint,
+  skip_fixed32,
+  skip_fixed64,
+  skip_length,
+  refuse,  // a group, field 0, a known field of another wire type, or one that must not stand here
   end_time,
-  bytes,
   string,
   message,
   trace_id,        // the span's own: once, not zero
@@ -52,106 +50,137 @@ enum class Content : std::uint8_t {
 };
 
 struct Field {
-  Content content = Content::unknown;
+  Act act = Act::refuse;
   Kind child = Kind::span;
 };
 
-constexpr std::uint32_t kFieldNumberMax = 16;
-using Fields = std::array<Field, kFieldNumberMax + 1>;
+// Unknown fields pass through.
+constexpr Act act_of_unknown(std::uint32_t wire) {
+  switch (static_cast<Wire>(wire)) {
+    case Wire::varint:
+      return Act::skip_varint;
+    case Wire::fixed64:
+      return Act::skip_fixed64;
+    case Wire::length:
+      return Act::skip_length;
+    case Wire::fixed32:
+      return Act::skip_fixed32;
+  }
+  return Act::refuse;
+}
+
+constexpr Wire wire_of(Act act) {
+  switch (act) {
+    case Act::skip_varint:
+      return Wire::varint;
+    case Act::skip_fixed32:
+      return Wire::fixed32;
+    case Act::skip_fixed64:
+    case Act::end_time:
+      return Wire::fixed64;
+    default:
+      return Wire::length;
+  }
+}
+
+// By message and by the whole tag, where that is one byte: fields 1 to 15.
+constexpr std::size_t kShortTags = 128;
+using Fields = std::array<Field, kShortTags>;
+
+constexpr bool is_row_kind(Kind kind) {
+  return kind == Kind::resource_row || kind == Kind::scope_row;
+}
 
 // opentelemetry-proto 1.11: trace.proto, common.proto, resource.proto.
 constexpr std::array<Fields, kKinds> make_table() {
   std::array<Fields, kKinds> table{};
-  const auto in = [&table](Kind kind) -> Fields& { return table[static_cast<std::size_t>(kind)]; };
+  for (std::size_t kind = 0; kind < kKinds; ++kind) {
+    // A row holds fields 1 and 3 and no others: above all not field 2, spans come from records.
+    if (is_row_kind(static_cast<Kind>(kind))) continue;
+    for (std::uint32_t tag = 8; tag < kShortTags; ++tag) {
+      table[kind][tag].act = act_of_unknown(tag & 7);
+    }
+  }
+  const auto set = [&table](Kind kind, std::uint32_t number, Act act, Kind child = Kind::span) {
+    Fields& fields = table[static_cast<std::size_t>(kind)];
+    for (std::uint32_t wire = 0; wire < 8; ++wire) fields[number << 3 | wire] = {};
+    fields[model::tag(number, wire_of(act))] = {act, child};
+  };
 
-  Fields& span = in(Kind::span);
-  span[1] = {Content::trace_id};
-  span[2] = {Content::span_id};
-  span[3] = {Content::string};
-  span[4] = {Content::other_span_id};
-  span[5] = {Content::string};
-  span[6] = {Content::varint};
-  span[7] = {Content::fixed64};
-  span[8] = {Content::end_time};
-  span[9] = {Content::message, Kind::key_value};
-  span[10] = {Content::varint};
-  span[11] = {Content::message, Kind::event};
-  span[12] = {Content::varint};
-  span[13] = {Content::message, Kind::link};
-  span[14] = {Content::varint};
-  span[15] = {Content::message, Kind::status};
-  span[16] = {Content::fixed32};
+  set(Kind::span, 1, Act::trace_id);
+  set(Kind::span, 2, Act::span_id);
+  set(Kind::span, 3, Act::string);         // trace_state
+  set(Kind::span, 4, Act::other_span_id);  // parent_span_id
+  set(Kind::span, 5, Act::string);         // name
+  set(Kind::span, 6, Act::skip_varint);    // kind
+  set(Kind::span, 7, Act::skip_fixed64);   // start_time_unix_nano
+  set(Kind::span, 8, Act::end_time);
+  set(Kind::span, 9, Act::message, Kind::key_value);
+  set(Kind::span, 10, Act::skip_varint);
+  set(Kind::span, 11, Act::message, Kind::event);
+  set(Kind::span, 12, Act::skip_varint);
+  set(Kind::span, 13, Act::message, Kind::link);
+  set(Kind::span, 14, Act::skip_varint);
+  set(Kind::span, 15, Act::message, Kind::status);  // 16, flags: see field_of_long_tag
 
-  Fields& event = in(Kind::event);
-  event[1] = {Content::fixed64};
-  event[2] = {Content::string};
-  event[3] = {Content::message, Kind::key_value};
-  event[4] = {Content::varint};
+  set(Kind::event, 1, Act::skip_fixed64);
+  set(Kind::event, 2, Act::string);
+  set(Kind::event, 3, Act::message, Kind::key_value);
+  set(Kind::event, 4, Act::skip_varint);
 
-  Fields& link = in(Kind::link);
-  link[1] = {Content::other_trace_id};
-  link[2] = {Content::other_span_id};
-  link[3] = {Content::string};
-  link[4] = {Content::message, Kind::key_value};
-  link[5] = {Content::varint};
-  link[6] = {Content::fixed32};
+  set(Kind::link, 1, Act::other_trace_id);
+  set(Kind::link, 2, Act::other_span_id);
+  set(Kind::link, 3, Act::string);
+  set(Kind::link, 4, Act::message, Kind::key_value);
+  set(Kind::link, 5, Act::skip_varint);
+  set(Kind::link, 6, Act::skip_fixed32);
 
-  Fields& status = in(Kind::status);
-  status[2] = {Content::string};
-  status[3] = {Content::varint};
+  set(Kind::status, 2, Act::string);
+  set(Kind::status, 3, Act::skip_varint);
 
-  Fields& key_value = in(Kind::key_value);
-  key_value[1] = {Content::string};
-  key_value[2] = {Content::message, Kind::any_value};
+  set(Kind::key_value, 1, Act::string);
+  set(Kind::key_value, 2, Act::message, Kind::any_value);
 
-  Fields& any_value = in(Kind::any_value);
-  any_value[1] = {Content::string};
-  any_value[2] = {Content::varint};
-  any_value[3] = {Content::varint};
-  any_value[4] = {Content::fixed64};
-  any_value[5] = {Content::message, Kind::array_value};
-  any_value[6] = {Content::message, Kind::key_value_list};
-  any_value[7] = {Content::bytes};
+  set(Kind::any_value, 1, Act::string);
+  set(Kind::any_value, 2, Act::skip_varint);
+  set(Kind::any_value, 3, Act::skip_varint);
+  set(Kind::any_value, 4, Act::skip_fixed64);
+  set(Kind::any_value, 5, Act::message, Kind::array_value);
+  set(Kind::any_value, 6, Act::message, Kind::key_value_list);
+  set(Kind::any_value, 7, Act::skip_length);
+  set(Kind::array_value, 1, Act::message, Kind::any_value);
+  set(Kind::key_value_list, 1, Act::message, Kind::key_value);
 
-  in(Kind::array_value)[1] = {Content::message, Kind::any_value};
-  in(Kind::key_value_list)[1] = {Content::message, Kind::key_value};
-
-  Fields& resource = in(Kind::resource);
-  resource[1] = {Content::message, Kind::key_value};
-  resource[2] = {Content::varint};
-  resource[3] = {Content::message, Kind::entity_ref};
+  set(Kind::resource, 1, Act::message, Kind::key_value);
+  set(Kind::resource, 2, Act::skip_varint);
+  set(Kind::resource, 3, Act::message, Kind::entity_ref);
   for (std::uint32_t number = 1; number <= 4; ++number) {
-    in(Kind::entity_ref)[number] = {Content::string};
+    set(Kind::entity_ref, number, Act::string);
   }
+  set(Kind::scope, 1, Act::string);
+  set(Kind::scope, 2, Act::string);
+  set(Kind::scope, 3, Act::message, Kind::key_value);
+  set(Kind::scope, 4, Act::skip_varint);
 
-  Fields& scope = in(Kind::scope);
-  scope[1] = {Content::string};
-  scope[2] = {Content::string};
-  scope[3] = {Content::message, Kind::key_value};
-  scope[4] = {Content::varint};
-
-  for (const Kind kind : {Kind::resource_row, Kind::scope_row}) {
-    in(kind).fill({Content::refused});  // above all field 2: spans come from records alone
-    in(kind)[1] = {Content::message, kind == Kind::scope_row ? Kind::scope : Kind::resource};
-    in(kind)[3] = {Content::string};
-  }
+  set(Kind::resource_row, 1, Act::message, Kind::resource);
+  set(Kind::resource_row, 3, Act::string);
+  set(Kind::scope_row, 1, Act::message, Kind::scope);
+  set(Kind::scope_row, 3, Act::string);
   return table;
 }
 
 constexpr std::array<Fields, kKinds> kTable = make_table();
 
-constexpr Wire wire_of(Content content) {
-  switch (content) {
-    case Content::varint:
-      return Wire::varint;
-    case Content::fixed32:
-      return Wire::fixed32;
-    case Content::fixed64:
-    case Content::end_time:
-      return Wire::fixed64;
-    default:
-      return Wire::length;
+// Of a tag of two bytes or more. It may be a short one in a long form.
+Field field_of_long_tag(Kind kind, std::uint32_t tag) {
+  if (tag < kShortTags) return kTable[static_cast<std::size_t>(kind)][tag];
+  constexpr std::uint32_t kSpanFlags = 16;
+  if (is_row_kind(kind)) return {};
+  if (kind == Kind::span && tag >> 3 == kSpanFlags &&
+      tag != model::tag(kSpanFlags, Wire::fixed32)) {
+    return {};
   }
+  return {act_of_unknown(tag & 7), {}};
 }
 
 bool all_zero(Bytes bytes) {
@@ -160,117 +189,126 @@ bool all_zero(Bytes bytes) {
   return any == 0;
 }
 
-// Walks one message and all inside it. Views of what it met stay valid as long as the bytes.
-class Walk {
- public:
-  std::optional<Reason> run(Bytes bytes, Kind kind) {
-    at_ = bytes.data();
-    end_ = at_ + bytes.size();
-    kind_ = kind;
-    for (;;) {
-      while (at_ == end_) {
-        if (depth_ == 0) return std::nullopt;
-        --depth_;
-        end_ = outer_[depth_].end;
-        kind_ = outer_[depth_].kind;
-      }
-      if (const auto fault = field()) return fault;
-    }
-  }
-
-  Bytes trace_id;  // empty: not met
-  Bytes span_id;
+// What a walk met. The ids are views into the bytes; null: not met.
+struct Met {
+  const std::uint8_t* trace_id = nullptr;
+  const std::uint8_t* span_id = nullptr;
   std::uint64_t end_unix_nano = 0;
+};
 
- private:
+// A value of `length` bytes at `at`, all inside its message. False: it breaks the rule.
+bool is_value(Act act, const std::uint8_t* at, std::uint32_t length, Met* met) {
+  switch (act) {
+    case Act::trace_id:
+      if (length != 16 || met->trace_id != nullptr || all_zero({at, length})) return false;
+      met->trace_id = at;
+      return true;
+    case Act::span_id:
+      if (length != 8 || met->span_id != nullptr || all_zero({at, length})) return false;
+      met->span_id = at;
+      return true;
+    case Act::other_trace_id:
+      return length == 16 || length == 0;
+    case Act::other_span_id:
+      return length == 8 || length == 0;
+    case Act::string:
+      return model::is_utf8(at, length);
+    default:
+      return true;
+  }
+}
+
+// The attribute that most are: a key and a text, both short and ASCII, in this order. It saves the
+// walk three messages. False: not that; look closely.
+bool is_plain_attribute(const std::uint8_t* at, std::size_t bytes) {
+  constexpr std::size_t kFrame = 6;  // three tags, three lengths of one byte
+  if (bytes < kFrame || at[0] != model::tag(1, Wire::length)) return false;
+  const std::size_t key_bytes = at[1];
+  if (bytes < kFrame + key_bytes) return false;
+  const std::size_t text_bytes = bytes - kFrame - key_bytes;
+  const std::uint8_t* const value = at + 2 + key_bytes;
+  return key_bytes < 128 && text_bytes + 2 < 128 && value[0] == model::tag(2, Wire::length) &&
+         value[1] == text_bytes + 2 && value[2] == model::tag(1, Wire::length) &&
+         value[3] == text_bytes && model::is_ascii(at + 2, key_bytes) &&
+         model::is_ascii(value + 4, text_bytes);
+}
+
+// Walks one message and all inside it. The place stays in local variables: this is the loop that a
+// span's checking consists of.
+std::optional<Reason> walk(Bytes bytes, Kind kind, Met* met) {
   struct Outer {
     const std::uint8_t* end;
     Kind kind;
   };
-
-  std::optional<Reason> field() {
-    std::uint32_t tag = 0;
-    at_ = model::get_varint32(at_, end_, &tag);
-    if (at_ == nullptr) return Reason::invalid_wire;
-    const std::uint32_t number = tag >> 3;
-    const auto wire = static_cast<Wire>(tag & 7);
-    if (number == 0) return Reason::invalid_wire;
-    const Field known =
-        kTable[static_cast<std::size_t>(kind_)][number <= kFieldNumberMax ? number : 0];
-    if (known.content != Content::unknown &&
-        (known.content == Content::refused || wire_of(known.content) != wire)) {
-      return Reason::invalid_wire;
+  Outer outer[kDepthMax];
+  unsigned depth = 0;
+  const std::uint8_t* at = bytes.data();
+  const std::uint8_t* end = at + bytes.size();
+  for (;;) {
+    while (at == end) {
+      if (depth == 0) return std::nullopt;
+      --depth;
+      end = outer[depth].end;
+      kind = outer[depth].kind;
     }
-    switch (wire) {
-      case Wire::varint: {
+    Field field;
+    if (*at < kShortTags) {
+      field = kTable[static_cast<std::size_t>(kind)][*at++];
+    } else {
+      std::uint32_t tag = 0;
+      at = model::get_varint32(at, end, &tag);
+      if (at == nullptr) return Reason::invalid_wire;
+      field = field_of_long_tag(kind, tag);
+    }
+    switch (field.act) {
+      case Act::refuse:
+        return Reason::invalid_wire;
+      case Act::skip_varint: {
         std::uint64_t ignored = 0;
-        at_ = model::get_varint(at_, end_, &ignored);
-        return at_ == nullptr ? std::optional(Reason::invalid_wire) : std::nullopt;
+        at = model::get_varint(at, end, &ignored);
+        if (at == nullptr) return Reason::invalid_wire;
+        continue;
       }
-      case Wire::fixed64:
-        if (end_ - at_ < 8) return Reason::invalid_wire;
-        if (known.content == Content::end_time) std::memcpy(&end_unix_nano, at_, 8);
-        at_ += 8;
-        return std::nullopt;
-      case Wire::fixed32:
-        if (end_ - at_ < 4) return Reason::invalid_wire;
-        at_ += 4;
-        return std::nullopt;
-      case Wire::length:
-        return length_field(known);
-    }
-    return Reason::invalid_wire;  // a group, or no wire type at all
-  }
-
-  std::optional<Reason> length_field(Field known) {
-    std::uint32_t length = 0;
-    at_ = model::get_varint32(at_, end_, &length);
-    if (at_ == nullptr || length > static_cast<std::size_t>(end_ - at_)) {
-      return Reason::invalid_wire;
-    }
-    const Bytes value(at_, length);
-    if (known.content == Content::message) {
-      if (depth_ + 1 == kDepthMax) return Reason::invalid_wire;
-      outer_[depth_++] = {end_, kind_};
-      end_ = at_ + length;
-      kind_ = known.child;
-      return std::nullopt;
-    }
-    at_ += length;
-    switch (known.content) {
-      case Content::string:
-        if (!model::is_utf8(value.data(), value.size())) return Reason::invalid_utf8;
-        break;
-      case Content::trace_id:
-        if (length != 16 || !trace_id.empty() || all_zero(value)) return Reason::invalid_ids;
-        trace_id = value;
-        break;
-      case Content::span_id:
-        if (length != 8 || !span_id.empty() || all_zero(value)) return Reason::invalid_ids;
-        span_id = value;
-        break;
-      case Content::other_trace_id:
-        if (length != 16 && length != 0) return Reason::invalid_ids;
-        break;
-      case Content::other_span_id:
-        if (length != 8 && length != 0) return Reason::invalid_ids;
-        break;
+      case Act::skip_fixed32:
+        if (end - at < 4) return Reason::invalid_wire;
+        at += 4;
+        continue;
+      case Act::end_time:
+        if (end - at < 8) return Reason::invalid_wire;
+        std::memcpy(&met->end_unix_nano, at, 8);
+        at += 8;
+        continue;
+      case Act::skip_fixed64:
+        if (end - at < 8) return Reason::invalid_wire;
+        at += 8;
+        continue;
       default:
         break;
     }
-    return std::nullopt;
+    std::uint32_t length = 0;
+    at = model::get_varint32(at, end, &length);
+    if (at == nullptr || length > static_cast<std::size_t>(end - at)) return Reason::invalid_wire;
+    if (field.act == Act::message) {
+      if (field.child == Kind::key_value && is_plain_attribute(at, length)) {
+        at += length;
+        continue;
+      }
+      if (depth + 1 == kDepthMax) return Reason::invalid_wire;
+      outer[depth++] = {end, kind};
+      end = at + length;
+      kind = field.child;
+      continue;
+    }
+    if (!is_value(field.act, at, length, met)) {
+      return field.act == Act::string ? Reason::invalid_utf8 : Reason::invalid_ids;
+    }
+    at += length;
   }
-
-  const std::uint8_t* at_ = nullptr;
-  const std::uint8_t* end_ = nullptr;
-  Kind kind_ = Kind::span;
-  unsigned depth_ = 0;
-  Outer outer_[kDepthMax];
-};
+}
 
 bool is_row(Bytes row, Kind kind) {
-  Walk walk;
-  return !walk.run(row, kind);
+  Met met;
+  return !walk(row, kind, &met);
 }
 
 // Cuts a u32 length and as many bytes from the front of `rest`.
@@ -312,14 +350,14 @@ std::optional<Reason> validate(const model::Record& record, ValidSpan* valid) {
     }
   }
 
-  Walk walk;
-  if (const auto fault = walk.run(valid->fields, Kind::span)) return fault;
-  if (walk.trace_id.empty() || walk.span_id.empty()) return Reason::invalid_ids;
-  if (std::memcmp(walk.trace_id.data(), record.header.trace_id, 16) != 0 ||
-      std::memcmp(walk.span_id.data(), record.header.span_id, 8) != 0) {
+  Met met;
+  if (const auto fault = walk(valid->fields, Kind::span, &met)) return fault;
+  if (met.trace_id == nullptr || met.span_id == nullptr) return Reason::invalid_ids;
+  if (std::memcmp(met.trace_id, record.header.trace_id, 16) != 0 ||
+      std::memcmp(met.span_id, record.header.span_id, 8) != 0) {
     return Reason::invalid_header;
   }
-  valid->end_unix_nano = walk.end_unix_nano;
+  valid->end_unix_nano = met.end_unix_nano;
   return std::nullopt;
 }
 

@@ -46,6 +46,23 @@ TEST_CASE("validate: ids alone are a span, in any order of fields") {
       fault(delimited(5, "n") + delimited(2, id_bytes(8, 1)) + delimited(1, id_bytes(16, 1))));
 }
 
+TEST_CASE("validate: an attribute is judged the same however long and of what its texts are") {
+  for (const std::size_t key_bytes : {0, 1, 3, 4, 7, 8, 9, 17, 121, 122, 127, 128, 200, 300}) {
+    for (const std::size_t text_bytes : {0, 1, 5, 8, 16, 123, 124, 125, 126, 127, 128, 300}) {
+      const std::string key(key_bytes, 'k');
+      const std::string text(text_bytes, 't');
+      CHECK_FALSE(fault(ids(1) + delimited(9, attribute(key, text))));
+      CHECK_FALSE(fault(ids(1) + delimited(9, attribute(key + "ż", text + "世"))));
+      CHECK(fault(ids(1) + delimited(9, attribute(key + "\xc5", text))) == Reason::invalid_utf8);
+      CHECK(fault(ids(1) + delimited(9, attribute(key, text + "\xff"))) == Reason::invalid_utf8);
+      const std::string whole = attribute(key, text);
+      CHECK(fault(ids(1) + delimited(9, whole.substr(0, whole.size() - 1))) ==
+            Reason::invalid_wire);
+      CHECK(fault(ids(1) + delimited(9, whole + "\x0a")) == Reason::invalid_wire);
+    }
+  }
+}
+
 TEST_CASE("validate: unknown fields pass, whatever they hold") {
   CHECK_FALSE(fault(ids(1) + delimited(500, "\xff\xff") + field(17, 0, varint(9)) + fixed64(99, 1) +
                     fixed32(98, 1)));
