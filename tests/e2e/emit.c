@@ -45,6 +45,7 @@ struct options {
   int64_t rate;     /* spans per second of each thread; 0: as fast as it goes */
   int64_t flush_ms; /* force_flush at the end; -1: none */
   int64_t shutdown_ms;
+  int64_t budget;  /* lane_bytes_budget of the segment; 0: the default */
   int64_t padding; /* bytes of an additional attribute */
   int retry;       /* a dropped span is written again, with new ids */
   int step;        /* waits for a line on stdin before each span: one thread only */
@@ -204,6 +205,7 @@ static struct options parse(int argc, char** argv) {
       {"flush-ms", &options.flush_ms},
       {"padding", &options.padding},
       {"shutdown-ms", &options.shutdown_ms},
+      {"budget", &options.budget},
   };
   enum { NUMBERS = sizeof numbers / sizeof *numbers };
   struct option known[NUMBERS + 6] = {{"dir", required_argument, NULL, 'd'},
@@ -254,7 +256,8 @@ int main(int argc, char** argv) {
                                                   .resource_attributes = &resource,
                                                   .resource_attribute_count = 1,
                                                   .scope_name = "emit.scope",
-                                                  .scope_version = "7"};
+                                                  .scope_version = "7",
+                                                  .lane_bytes_budget = (size_t)options.budget};
   otlpshm_writer* writer = NULL;
   int status = otlpshm_writer_open(&writer, &writer_options);
   if (status != OTLPSHM_OK) {

@@ -2,6 +2,8 @@
 """ended = exported + Σ dropped + in flight, by /metrics and by the files; each id exactly once."""
 
 import decoder
+from journal import Journal
+from spans import attributes_of, expected, observed
 from waiting import until
 
 PROCESSES, THREADS = 4, 4
@@ -57,6 +59,28 @@ def test_each_of_100_000_spans_arrives_exactly_once(
     reaped()
     again = daemon.metrics()
     assert again.holds() and again.law() == law, "the counts outlive the producers"
+
+
+def test_lanes_that_go_round_hundreds_of_times_lose_and_garble_nothing(
+    directory, start_daemon, emit, private, receiver, size
+):
+    daemon = start_daemon(directory)
+    spans = max(size(5000), 2000)
+    workload = emit(
+        directory, threads=THREADS, spans=spans, budget=65536, retry=True, flush_ms=60000, wait=True
+    )
+    assert workload.go().done()["flush"] == 0
+    ((segment, _),) = decoder.segments(directory)
+    assert sum(lane.tail // lane.area_bytes for lane in segment.lanes) > 20
+    journal = Journal(private / "journal", whole=True).read()
+    assert set(journal.ids) == set(workload.ids()) and journal.repeats == 0
+    for _, _, span in journal.arrived:
+        where = attributes_of(span)
+        assert observed(span) == expected(0, where["thread"][1], where["index"][1])
+    law = daemon.settled(THREADS * spans + workload.drops()).law()
+    assert law.exported == THREADS * spans
+    workload.go()
+    workload.ended()
 
 
 def test_under_overload_every_span_is_exported_or_counted(
