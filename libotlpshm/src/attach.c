@@ -400,22 +400,17 @@ struct otlpshm_attachment* otlpshm_attach_open(const char* path, uint64_t budget
   return found;
 }
 
-/* Nothing of it is left to read: all settled, all drops echoed. */
+/* Nothing of it is left to read: all settled, all drops echoed. Without an ack nothing was. */
 static bool is_read_out(const struct otlpshm_segment* segment) {
   const struct otlpshm_ack_header* ack = load_acquire_pointer(&segment->ack);
-  if (ack == NULL) return false;
   for (uint32_t reason = 0; reason < OTLPSHM_PRODUCER_REASONS; ++reason) {
-    if (load_relaxed_u64(&ack->dropped_echo[reason]) !=
-        load_relaxed_u64(&segment->control->dropped[reason])) {
-      return false;
-    }
+    const uint64_t echoed = ack == NULL ? 0 : load_relaxed_u64(&ack->dropped_echo[reason]);
+    if (echoed != load_relaxed_u64(&segment->control->dropped[reason])) return false;
   }
   for (uint32_t index = 0; index < load_relaxed_u32(&segment->lanes_open); ++index) {
-    struct otlpshm_ack_copy copy;
-    if (!otlpshm_segment_read_ack(segment, index, &copy) ||
-        copy.release != load_relaxed_u64(&segment->lanes[index].control->tail)) {
-      return false;
-    }
+    struct otlpshm_ack_copy copy = {.release = 0};
+    if (ack != NULL && !otlpshm_segment_read_ack(segment, index, &copy)) return false;
+    if (copy.release != load_relaxed_u64(&segment->lanes[index].control->tail)) return false;
   }
   return true;
 }

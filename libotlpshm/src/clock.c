@@ -18,6 +18,10 @@ static uint64_t read_clock(clockid_t clock) {
   return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
 }
 
+uint64_t otlpshm_clock_coarse(void) {
+  return read_clock(CLOCK_MONOTONIC_COARSE);
+}
+
 uint64_t otlpshm_clock_monotonic(void) {
   return read_clock(CLOCK_MONOTONIC);
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 uint64_t otlpshm_clock_monotonic(void);            /* nanoseconds */
+uint64_t otlpshm_clock_coarse(void);               /* the same, some milliseconds late, and cheap */
 uint64_t otlpshm_clock_offset(uint64_t monotonic); /* add it to a monotonic time */
 
 #endif

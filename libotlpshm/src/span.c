@@ -154,7 +154,7 @@ static bool can_record(struct otlpshm_attachment* attachment, uint32_t flags) {
   if (otlpshm_process_ready()) {
     if (load_acquire_pointer(&attachment->current) != NULL) return true;
     if ((flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0 &&
-        otlpshm_attach_now(attachment, otlpshm_clock_monotonic()) != NULL) {
+        otlpshm_attach_now(attachment, otlpshm_clock_coarse()) != NULL) {
       return true;
     }
   }
