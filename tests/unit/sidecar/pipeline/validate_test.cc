@@ -24,11 +24,11 @@ std::optional<Reason> fault(const std::string& body,
   return pipeline::validate({header, view(body)}, &valid);
 }
 
-// An attribute whose value is `depth` lists in each other.
-std::string nested(unsigned depth) {
+// An attribute, as field `number`, whose value is `depth` lists in each other.
+std::string nested(unsigned depth, std::uint32_t number = 9) {
   std::string value = delimited(1, "x");
   for (unsigned i = 0; i < depth; ++i) value = delimited(5, delimited(1, value));
-  return delimited(9, delimited(1, "deep") + delimited(2, value));
+  return delimited(number, delimited(1, "deep") + delimited(2, value));
 }
 
 TEST_CASE("validate: a span with every field is good, and its end is known") {
@@ -74,6 +74,7 @@ TEST_CASE("validate: unknown fields pass, whatever they hold") {
 TEST_CASE("validate: messages may lie 64 deep and no deeper") {
   // Span, attribute, value, and two for each list.
   CHECK_FALSE(fault(ids(1) + nested(30)));
+  CHECK_FALSE(fault(ids(1) + delimited(11, nested(30, 3))));  // an event around it: 64
   CHECK(fault(ids(1) + nested(31)) == Reason::invalid_wire);
   CHECK(fault(ids(1) + nested(2000)) == Reason::invalid_wire);
 }
