@@ -221,6 +221,17 @@ TEST_CASE("writer: a clean exit unlinks a segment that was read out, and leaves 
   });
 }
 
+TEST_CASE("writer: a segment that nobody wrote to goes with its writer, without a daemon too") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    otlpshm_writer* writer = open_writer(directory.path(), kSmall);
+    const std::string path = directory.segment();
+    REQUIRE(access(path.c_str(), F_OK) == 0);
+    (void)otlpshm_shutdown(writer, 0);
+    REQUIRE(access(path.c_str(), F_OK) != 0);
+  });
+}
+
 TEST_CASE("writer: the last one to shut down unmaps the segment, and the next has another") {
   const PrivateDirectory directory;
   in_child([&] {
