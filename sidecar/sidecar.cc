@@ -165,7 +165,10 @@ void Sidecar::scan_some() {
     scan_wanted_ = false;
     scanning_ = true;
   }
-  if (scanning_ && discover_->scan(kScanEntriesPerTurn, events_)) scanning_ = false;
+  if (scanning_ && discover_->scan(kScanEntriesPerTurn, events_)) {
+    scanning_ = false;
+    scanned_ = true;
+  }
 }
 
 void Sidecar::look_at_suspects(std::uint64_t now_ns) {
@@ -356,7 +359,7 @@ void Sidecar::tick() {
 // ---- the admin port ----------------------------------------------------------------------------
 
 std::vector<admin::Check> Sidecar::readiness() const {
-  return {{"directory", state_ != nullptr, "the first scan is not done"}};
+  return {{"directory", scanned_, "the first scan of " + config_.dir + " is not done yet"}};
 }
 
 std::string Sidecar::metrics() {

@@ -104,6 +104,7 @@ class Sidecar {
 
   bool scan_wanted_ = true;
   bool scanning_ = false;
+  bool scanned_ = false;  // once, to the end
   bool flush_wanted_ = false;
   std::uint64_t batch_opened_ns_ = 0;  // 0: no batch is open
   std::uint64_t worked_ns_ = 0;
