@@ -93,7 +93,7 @@ def copy_tree():
         environment.symlink_to(ROOT / "build" / "venv")
 
 
-def ninja(targets=()):
+def ninja(targets):
     return subprocess.run(
         ["ninja", "-C", str(BUILD), *targets],
         stdout=subprocess.PIPE,
@@ -129,11 +129,16 @@ class Tests:
             for target in introspect("targets")
         }
 
-    def targets(self, mutant):
-        test = self.by_name.get(mutant.test)
-        if test is None:
-            return []
-        return sorted({name for target in test["depends"] for name in self.files[target]})
+    def targets(self, mutants):
+        """What ninja must build for their tests: a command may need anything."""
+        names = set()
+        for mutant in mutants:
+            test = self.by_name.get(mutant.test)
+            if test is None:
+                names.add("all")
+            else:
+                names |= {name for target in test["depends"] for name in self.files[target]}
+        return sorted(names)
 
     def check(self, mutant):
         if mutant.test and not mutant.test.startswith("$ ") and mutant.test not in self.by_name:
@@ -182,7 +187,7 @@ def verdict(mutant, tests):
     if applied.returncode != 0:
         raise Broken(f"{mutant.path.name} no longer applies:\n{applied.stdout}")
     try:
-        built = ninja(tests.targets(mutant))
+        built = ninja(tests.targets([mutant]))
         if mutant.kills_build:
             return "survived" if built.returncode == 0 else "killed"
         if built.returncode != 0:
@@ -218,12 +223,12 @@ def main():
     try:
         mutants = [Mutant(paths[name]) for name in asked.name or paths]
         configure()
-        built = ninja(["all", "meson-test-prereq"])
-        if built.returncode != 0:
-            raise Broken(f"the tree does not build without any mutant:\n{built.stdout[-4000:]}")
         tests = Tests()
         for mutant in mutants:
             tests.check(mutant)
+        built = ninja(tests.targets(mutants))
+        if built.returncode != 0:
+            raise Broken(f"the tree does not build without any mutant:\n{built.stdout[-4000:]}")
         baseline(mutants, tests)
     except Broken as reason:
         sys.exit(f"mutate: {reason}")
@@ -243,7 +248,7 @@ def main():
         )
         if not TREE.exists():
             sys.exit("mutate: stopped; run it again")
-    ninja(["all", "meson-test-prereq"])  # the next run begins unbroken
+    ninja(tests.targets(mutants))  # the next run begins unbroken
     killed = results.count("killed")
     print(f"{killed} killed, {len(results) - killed} not")
     sys.exit(0 if killed == len(results) else 1)
