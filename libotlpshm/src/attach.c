@@ -309,7 +309,7 @@ static int create_segment(struct otlpshm_attachment* attachment,
     struct otlpshm_segment* segment = &attachment->segments[i];
     if (segment->phase != otlpshm_segment_empty) continue;
     const int status =
-        otlpshm_segment_create(segment, directory->fd, directory->trust.setgid ? 0640 : 0644,
+        otlpshm_segment_create(segment, directory->fd, directory->trust.for_group ? 0640 : 0644,
                                attachment->lane_count, attachment->lane_bytes);
     if (status != OTLPSHM_OK) return status;
     write_tables(attachment, segment);

@@ -22,7 +22,7 @@ struct otlpshm_trust otlpshm_trust_of(const struct stat* directory) {
   const struct otlpshm_trust trust = {
       .owner = directory->st_uid,
       .one_domain = open_to_all || open_to_group,
-      .setgid = (mode & S_ISGID) != 0,
+      .for_group = (mode & S_ISGID) != 0 && !open_to_all,
   };
   return trust;
 }

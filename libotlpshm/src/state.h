@@ -15,7 +15,7 @@
 struct otlpshm_trust {
   uid_t owner;
   bool one_domain; /* whoever can write here is trusted: a pod */
-  bool setgid;
+  bool for_group;  /* segments are for their owner and the directory's group alone */
 };
 
 struct otlpshm_trust otlpshm_trust_of(const struct stat* directory);

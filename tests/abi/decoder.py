@@ -417,7 +417,8 @@ def segment(path, *, check_file=True):
         allocated, needed = status.st_blocks * 512, SEGMENT_BYTES_MIN + lanes[0].area_bytes
         require(allocated >= needed, f"{path}: {allocated} bytes allocated, not even {needed}")
         directory = os.stat(Path(path).parent)
-        mode = 0o640 if directory.st_mode & stat.S_ISGID else 0o644
+        for_all = directory.st_mode & stat.S_IWOTH and not directory.st_mode & stat.S_ISVTX
+        mode = 0o640 if directory.st_mode & stat.S_ISGID and not for_all else 0o644
         require(
             stat.S_IMODE(status.st_mode) == mode,
             f"{path}: mode {stat.S_IMODE(status.st_mode):04o}, not {mode:04o}",

@@ -8,7 +8,7 @@ import stat
 import decoder
 import pytest
 
-DAEMON, APPLICATION, STRANGER, POD = 61001, 61002, 61003, 61010
+DAEMON, APPLICATION, STRANGER = 61001, 61002, 61003
 NO_DAEMON, UNTRUSTED = -5, -6
 
 pytestmark = pytest.mark.skipif(
@@ -40,14 +40,14 @@ def programs(build, tmp_path):
 def pair(programs, start_daemon, emit, loop):
     """pair(directory): a daemon of one user that is ready, and a producer of another."""
 
-    def start(directory, groups=(), **options):
+    def start(directory, **options):
         daemon = start_daemon(
-            directory, program=programs / "otlpshmd", user=DAEMON, group=DAEMON, groups=groups
+            directory, program=programs / "otlpshmd", user=DAEMON, group=DAEMON
         )
         workload = emit(
             directory, program=programs / "emit", user=APPLICATION, group=APPLICATION, wait=True,
             environment_more={"LD_LIBRARY_PATH": str(programs)}, threads=2, spans=500,
-            groups=groups, **options,
+            **options,
         )
         return daemon, workload
 
@@ -81,15 +81,10 @@ def test_in_a_hosts_directory_of_mode_3733(directory, pair, journal, reaped):
 
 @pytest.mark.parametrize("mode", [0o2777, 0o0777])
 def test_in_a_pods_directory(directory, pair, journal, reaped, mode):
-    """Root owns it. With an fsGroup the volume is setgid and every container is in that group."""
-    groups = (POD,) if mode & stat.S_ISGID else ()
-    if groups:
-        os.chown(directory, 0, POD)
+    """Root owns it, and its containers need not share a group."""
     directory.chmod(mode)
-    daemon, workload = pair(directory, groups, flush_ms=30000)
-    check_all_arrive(
-        daemon, workload, journal, directory, 0o640 if mode & stat.S_ISGID else 0o644
-    )
+    daemon, workload = pair(directory, flush_ms=30000)
+    check_all_arrive(daemon, workload, journal, directory, 0o644)
     reaped()
 
 

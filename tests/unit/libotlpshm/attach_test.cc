@@ -80,7 +80,7 @@ TEST_CASE("attach: the segment's mode lets the daemon's group read in a setgid d
       (void)open_writer(directory.path());
       struct stat stat = {};
       REQUIRE(::stat(directory.segment().c_str(), &stat) == 0);
-      REQUIRE((stat.st_mode & 07777) == ((mode & 02000) != 0 ? 0640 : 0644));
+      REQUIRE((stat.st_mode & 07777) == (mode == 03733u ? 0640 : 0644));
     });
   }
 }
