@@ -48,6 +48,7 @@ SECONDS=0
 debootstrap --variant=minbase bookworm "$root" "$mirror" >"$root.log" 2>&1 ||
   { tail -n 20 "$root.log" >&2; die 'debootstrap failed'; }
 rm -f "$root.log"
+chmod 755 "$root" # mktemp's 0700 would be the mode of "/" in there: the tests' other users need to pass
 say "a bare root after $SECONDS s"
 
 mount_at /proc -t proc proc
