@@ -131,6 +131,9 @@ void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bo
     if (wants_ack) (void)look_for_ack(segment, &directory);
     (void)otlpshm_kernel_close(directory.fd);
   }
+  const struct otlpshm_state* state = load_relaxed_pointer(&attachment->state);
+  const bool is_believed = state != NULL && load_relaxed_u32(&attachment->expired) == 0;
+  otlpshm_clock_adopt(&attachment->clock, is_believed ? &state->clock : NULL);
   if (segment != NULL) otlpshm_attach_unuse(segment);
   store_release_u32(&attachment->tick_lease, 0); /* SYNC(lease) */
 }
@@ -378,6 +381,7 @@ static bool can_hold(const char* path) {
 
 struct otlpshm_attachment* otlpshm_attach_open(const char* path, uint64_t budget_bytes) {
   if (!can_hold(path)) return NULL;
+  otlpshm_clock_probe();
   struct otlpshm_attachment* found = NULL;
   for (uint32_t i = 0; i < OTLPSHM_ATTACHMENTS_MAX && found == NULL; ++i) {
     struct otlpshm_attachment* attachment = &attachments[i];

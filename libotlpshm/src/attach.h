@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "clock.h"
 #include "ordering.h"
 #include "otlpshm/layout.h"
 #include "otlpshm/otlpshm.h"
@@ -26,6 +27,7 @@ struct otlpshm_attachment {
   uint32_t epoch_rung;
   uint32_t expired;    /* heartbeat unchanged for 10 s */
   uint64_t tick_at;    /* monotonic: when to look at the daemon's files again */
+  struct otlpshm_calibrations clock;
   uint32_t lane_count; /* the plan, fixed before the first segment */
   uint64_t lane_bytes[OTLPSHM_LANES_MAX];
 

@@ -8,10 +8,17 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <asm/prctl.h>
+#ifndef ARCH_GET_CPUID
+#define ARCH_GET_CPUID 0x1011
+#endif
+#endif
 
 #define FALLOCATE_TRIES 32
 
@@ -113,6 +120,17 @@ long otlpshm_kernel_sleep(uint64_t nanoseconds) {
   const struct timespec pause = {.tv_sec = (time_t)(nanoseconds / 1000000000u),
                                  .tv_nsec = (long)(nanoseconds % 1000000000u)};
   return call(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&pause, 0, 0, 0);
+}
+
+bool otlpshm_kernel_allows_tsc(void) {
+#if defined(__x86_64__)
+  int tsc = 0;
+  /* A kernel that cannot forbid CPUID answers EINVAL. */
+  return call(SYS_prctl, PR_GET_TSC, (long)&tsc, 0, 0, 0, 0) == 0 && tsc == PR_TSC_ENABLE &&
+         call(SYS_arch_prctl, ARCH_GET_CPUID, 0, 0, 0, 0, 0) != 0;
+#else
+  return false;
+#endif
 }
 
 uint32_t otlpshm_kernel_tid(void) {

@@ -5,6 +5,7 @@
 #ifndef OTLPSHM_SRC_KERNEL_H
 #define OTLPSHM_SRC_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -29,6 +30,7 @@ long otlpshm_kernel_madvise(void* base, size_t bytes, int advice);
 long otlpshm_kernel_futex_wake(const uint32_t* word, uint32_t count);
 long otlpshm_kernel_random(void* bytes, size_t count);
 long otlpshm_kernel_sleep(uint64_t nanoseconds);
+bool otlpshm_kernel_allows_tsc(void); /* to this thread: RDTSC, and CPUID, which tells of it */
 uint32_t otlpshm_kernel_tid(void);
 uint32_t otlpshm_kernel_pid(void);
 uint32_t otlpshm_kernel_allowed_cpus(void); /* at least 1 */

@@ -67,6 +67,11 @@ static inline void acquire_fence(void) {
   __atomic_thread_fence(__ATOMIC_ACQUIRE);
 }
 
+/* Stores after it are not seen before stores that stand in front of it. */
+static inline void release_fence(void) {
+  __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
 /* Between a producer's store of tail and its load of sleep_epoch. The daemon's membarrier is the
  * other half, so a compiler fence is enough here; a model of the doorbell uses a full fence. */
 static inline void light_barrier(void) {

@@ -54,7 +54,7 @@ ORDERS = {
 }
 
 # Labels that docs/abi.md defines and no code needs yet, and why.
-SYNC_LATER = {"policy": "the daemon publishes no rates or rules yet"}
+SYNC_LATER = {}
 
 BANNED_WORDS = "util utils common helper helpers misc manager handler processor data info message packet"
 BANNED_WORDS = set(BANNED_WORDS.split())
