@@ -75,6 +75,7 @@ def readme_program(tmp_path_factory):
     "name",
     [
         "otlpshm.h",
+        "context.h",
         "layout.h",
         "libotlpshm.a",
         "libotlpshm.so",
@@ -111,6 +112,8 @@ def test_nothing_of_the_tests_is_installed(installed):
         ("otlpshm.h", "gcc -std=c99"),
         ("otlpshm.h", "gcc -std=c11"),
         ("otlpshm.h", "g++ -std=c++17"),
+        ("context.h", "gcc -std=c99"),
+        ("context.h", "g++ -std=c++17"),
         ("layout.h", "gcc -std=c11"),
         ("layout.h", "g++ -std=c++17"),
     ],
@@ -154,7 +157,7 @@ def test_the_library_exports_its_map_and_nothing_else(installed):
 
 def test_the_header_declares_what_the_library_exports(installed):
     promised = set(re.findall(r"^\s*(otlpshm_\w+);", (SOURCE / "libotlpshm/otlpshm.map").read_text(), re.M))
-    header = one(installed, "otlpshm.h").read_text()
+    header = one(installed, "otlpshm.h").read_text() + one(installed, "context.h").read_text()
     missing = {name for name in promised if not re.search(rf"\b{name}\(", header)}
     assert not missing
 
