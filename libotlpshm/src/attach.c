@@ -365,7 +365,8 @@ struct otlpshm_segment* otlpshm_attach_now(struct otlpshm_attachment* attachment
 bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_segment* reaped) {
   if (pthread_mutex_trylock(&attachment->mutex) != 0) return false;
   /* The same struct may hold the next segment already. */
-  if (load_relaxed_pointer(&attachment->current) == reaped && otlpshm_segment_is_reaped(reaped)) {
+  if (reaped != NULL && load_relaxed_pointer(&attachment->current) == reaped &&
+      otlpshm_segment_is_reaped(reaped)) {
     retire_current(attachment);
     attach_or_postpone(attachment, otlpshm_clock_monotonic());
   }
@@ -379,6 +380,17 @@ static bool can_hold(const char* path) {
   return strnlen(path, OTLPSHM_PATH_BYTES) < OTLPSHM_PATH_BYTES;
 }
 
+static void plan_lanes(struct otlpshm_attachment* attachment, uint64_t budget_bytes) {
+  const uint64_t* lane_bytes = attachment->lane_bytes;
+  attachment->lane_count =
+      otlpshm_segment_plan(budget_bytes, otlpshm_kernel_allowed_cpus(), attachment->lane_bytes);
+  const uint64_t half = lane_bytes[0] / 2;
+  attachment->record_bytes_max = half < OTLPSHM_RECORD_BYTES_MAX ? half : OTLPSHM_RECORD_BYTES_MAX;
+  const uint64_t half_of_others = lane_bytes[attachment->lane_count > 1 ? 1 : 0] / 2;
+  attachment->record_bytes_any =
+      half_of_others < attachment->record_bytes_max ? half_of_others : attachment->record_bytes_max;
+}
+
 struct otlpshm_attachment* otlpshm_attach_open(const char* path, uint64_t budget_bytes) {
   if (!can_hold(path)) return NULL;
   otlpshm_clock_probe();
@@ -388,8 +400,7 @@ struct otlpshm_attachment* otlpshm_attach_open(const char* path, uint64_t budget
     if (!attachment->used) {
       pthread_mutex_init(&attachment->mutex, NULL);
       memcpy(attachment->path, path, strlen(path) + 1);
-      attachment->lane_count =
-          otlpshm_segment_plan(budget_bytes, otlpshm_kernel_allowed_cpus(), attachment->lane_bytes);
+      plan_lanes(attachment, budget_bytes);
       attachment->used = true;
       found = attachment;
     } else if (strcmp(attachment->path, path) == 0) {

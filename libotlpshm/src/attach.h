@@ -24,6 +24,8 @@
 struct otlpshm_attachment {
   struct otlpshm_segment* current;   /* null: not attached */
   const struct otlpshm_state* state; /* null: none seen yet; its address stays once mapped */
+  uint64_t record_bytes_any;         /* what fits half of every lane */
+  uint64_t record_bytes_max;         /* what fits half of lane 0 */
   uint32_t epoch_rung;
   uint32_t expired;    /* heartbeat unchanged for 10 s */
   uint64_t tick_at;    /* monotonic: when to look at the daemon's files again */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lane.c: one writer at a time, one reader: a ring of records.
  *   Owns   tail and sequence, while the lease is held.   Reads  release (written by the daemon).
- *   Rule   the next tail and sequence are noted privately before tail is stored: whoever takes
- *          over from a dead thread keeps the noted sequence if the shared tail is the noted one,
- *          else the one before; so a sequence never repeats.
- *   Layout docs/abi.md#lane.             Order  SYNC(lease), SYNC(commit), SYNC(release). */
+ *   Rule   stored in this order: the private tail, the private sequence, the shared tail, the
+ * shared sequence. So at any instruction the newest record's sequence is the private one if the two
+ * tails are equal, else the shared one: who takes over from a dead thread knows it. Layout
+ * docs/abi.md#lane.    Order  SYNC(lease), SYNC(note), SYNC(commit), SYNC(release). */
 #include "lane.h"
 
 #include <string.h>
@@ -16,98 +16,146 @@
 
 /* Leases last some 100 ns unless their holder is preempted; this many looks are a microsecond. */
 #define BUSY_TRIES 64
+#define SEGMENT_TRIES 3 /* one is reaped, and the next one may be, under a daemon that restarts */
+
+#define LIKELY(condition) __builtin_expect((condition), 1)
 
 enum lane_result { lane_committed, lane_busy, lane_is_full, lane_reaped };
 
-static uint64_t padded(uint32_t size) {
-  return ((uint64_t)size + OTLPSHM_RECORD_ALIGNMENT - 1) &
-         ~(uint64_t)(OTLPSHM_RECORD_ALIGNMENT - 1);
+/* The fields of a record's header that its place in a lane decides, as two words: they are its
+ * first ones. */
+struct placed {
+  uint64_t size_and_position_low;
+  uint64_t sequence;
+};
+_Static_assert(offsetof(struct otlpshm_record_header, size) == 0 &&
+                   offsetof(struct otlpshm_record_header, position_low) == 4 &&
+                   offsetof(struct otlpshm_record_header, sequence) == 8 &&
+                   offsetof(struct otlpshm_record_header, trace_id) == sizeof(struct placed),
+               "a header begins with its place");
+
+static inline uint64_t padded(uint64_t size) {
+  return (size + OTLPSHM_RECORD_ALIGNMENT - 1) & ~(uint64_t)(OTLPSHM_RECORD_ALIGNMENT - 1);
 }
 
-static void copy_in(const struct otlpshm_lane* lane, const uint8_t* record, uint32_t size) {
-  const uint64_t offset = lane->tail % lane->bytes;
+/* Copies to an offset of the ring; returns the offset behind it. */
+static uint64_t copy_round(const struct otlpshm_lane* lane, uint64_t offset, const void* bytes,
+                           uint64_t count) {
   const uint64_t until_end = lane->bytes - offset;
-  if (size <= until_end) {
-    memcpy(lane->area + offset, record, size);
+  if (count == 0) return offset;
+  if (count < until_end) {
+    memcpy(lane->area + offset, bytes, count);
+    return offset + count;
+  }
+  memcpy(lane->area + offset, bytes, until_end);
+  memcpy(lane->area, (const uint8_t*)bytes + until_end, count - until_end);
+  return count - until_end;
+}
+
+static __attribute__((noinline)) void copy_in_pieces(const struct otlpshm_lane* lane,
+                                                     const struct otlpshm_record* record,
+                                                     struct placed placed) {
+  const uint64_t header = sizeof(struct otlpshm_record_header);
+  uint64_t at = copy_round(lane, lane->offset, &placed, sizeof placed);
+  at = copy_round(lane, at, record->bytes + sizeof placed, header - sizeof placed);
+  at = copy_round(lane, at, record->rows, record->rows_size);
+  (void)copy_round(lane, at, record->bytes + header, record->size - header);
+}
+
+/* In one piece when it neither wraps nor carries rows. The placed words go straight into the lane:
+ * a copy that loads wider than what was just stored would wait for those stores. */
+static inline void copy_in(const struct otlpshm_lane* lane, const struct otlpshm_record* record,
+                           struct placed placed) {
+  if (LIKELY(record->size <= lane->bytes - lane->offset && record->rows_size == 0)) {
+    uint8_t* to = lane->area + lane->offset;
+    memcpy(to, &placed.size_and_position_low, sizeof placed.size_and_position_low);
+    memcpy(to + sizeof placed.size_and_position_low, &placed.sequence, sizeof placed.sequence);
+    memcpy(to + sizeof placed, record->bytes + sizeof placed, record->size - sizeof placed);
   } else {
-    memcpy(lane->area + offset, record, until_end);
-    memcpy(lane->area, record + until_end, size - until_end);
+    copy_in_pieces(lane, record, placed);
   }
 }
 
 /* Takes the daemon's release if it makes sense: it never falls, and never passes tail. */
-static void reload_release(struct otlpshm_segment* segment, uint32_t index) {
-  struct otlpshm_lane* lane = &segment->lanes[index];
-  struct otlpshm_ack_copy copy;
-  if (!otlpshm_segment_read_ack(segment, index, &copy)) return; /* SYNC(release) */
-  if (copy.release >= lane->release && copy.release <= lane->tail) lane->release = copy.release;
+static void reload_release(struct otlpshm_segment* segment, struct otlpshm_lane* lane) {
+  uint64_t release;
+  const uint32_t index = (uint32_t)(lane - segment->lanes);
+  if (!otlpshm_segment_read_release(segment, index, &release)) return; /* SYNC(release) */
+  if (release >= lane->release && release <= lane->tail) lane->release = release;
 }
 
-/* In its first lap a lane gets its memory as it is filled. */
-static bool has_memory(struct otlpshm_segment* segment, struct otlpshm_lane* lane, uint64_t end,
-                       uint64_t now) {
-  if (lane->populated == lane->bytes) return true;
-  if (end > lane->bytes) end = lane->bytes;
-  return end <= lane->populated || otlpshm_segment_populate(segment, lane, end, now);
+/* Moves the limit behind a record that would end at `end`, if it may go there: the daemon has
+ * released what stood there, and in the first lap the kernel gives the memory. */
+static __attribute__((noinline)) bool make_room(struct otlpshm_segment* segment,
+                                                struct otlpshm_lane* lane, uint64_t end,
+                                                uint64_t now) {
+  if (end - lane->release > lane->bytes) {
+    reload_release(segment, lane);
+    if (end - lane->release > lane->bytes) return false;
+  }
+  const uint64_t needed = end < lane->bytes ? end : lane->bytes;
+  if (needed > lane->populated && !otlpshm_segment_populate(segment, lane, needed, now)) {
+    return false;
+  }
+  lane->limit = lane->populated < lane->bytes ? lane->populated : lane->release + lane->bytes;
+  return true;
 }
 
 /* The caller holds the lease. */
-static enum lane_result write_record(struct otlpshm_segment* segment, uint32_t index,
-                                     uint8_t* record, uint32_t size, uint64_t now) {
-  struct otlpshm_lane* lane = &segment->lanes[index];
+static inline enum lane_result write_record(struct otlpshm_segment* segment,
+                                            struct otlpshm_lane* lane,
+                                            const struct otlpshm_record* record, uint64_t now) {
   if (otlpshm_segment_is_reaped(segment)) return lane_reaped;
-  if (lane->tail + padded(size) - lane->release > lane->bytes) {
-    reload_release(segment, index);
-    if (lane->tail + padded(size) - lane->release > lane->bytes) return lane_is_full;
-  }
-  if (!has_memory(segment, lane, lane->tail + padded(size), now)) return lane_is_full;
+  const uint32_t size = record->size + record->rows_size;
+  const uint64_t end = lane->tail + padded(size);
+  if (!LIKELY(end <= lane->limit) && !make_room(segment, lane, end, now)) return lane_is_full;
 
-  const uint32_t position_low = (uint32_t)lane->tail;
   const uint64_t sequence = lane->sequence + 1;
-  memcpy(record + offsetof(struct otlpshm_record_header, size), &size, sizeof size);
-  memcpy(record + offsetof(struct otlpshm_record_header, position_low), &position_low,
-         sizeof position_low);
-  memcpy(record + offsetof(struct otlpshm_record_header, sequence), &sequence, sizeof sequence);
-  copy_in(lane, record, size);
+  const struct placed placed = {size | lane->tail << 32, sequence};
+  copy_in(lane, record, placed);
 
-  lane->sequence = sequence;
-  lane->tail += padded(size);
-  store_release_u64(&lane->control->tail, lane->tail); /* SYNC(commit) */
-  store_relaxed_u64(&lane->control->sequence, sequence);
+  const uint64_t offset = lane->offset + padded(size);
+  lane->offset = offset < lane->bytes ? offset : offset - lane->bytes;
+  store_relaxed_u64(&lane->tail, end);
+  store_release_u64(&lane->sequence, sequence);          /* SYNC(note) */
+  store_release_u64(&lane->control->tail, end);          /* SYNC(commit) */
+  store_release_u64(&lane->control->sequence, sequence); /* SYNC(note) */
   return lane_committed;
 }
 
-static enum lane_result try_lane(struct otlpshm_segment* segment, uint32_t index, uint8_t* record,
-                                 uint32_t size, uint64_t now) {
-  struct otlpshm_lane* lane = &segment->lanes[index];
-  if (!take_u32(&lane->lease, OTLPSHM_LEASE_FREE, otlpshm_thread.tid)) { /* SYNC(lease) */
+static inline enum lane_result try_lane(struct otlpshm_segment* segment, struct otlpshm_lane* lane,
+                                        const struct otlpshm_record* record, uint64_t now) {
+  if (!LIKELY(take_u32(&lane->lease, OTLPSHM_LEASE_FREE, otlpshm_thread.tid))) { /* SYNC(lease) */
     return lane_busy;
   }
-  const enum lane_result result = write_record(segment, index, record, size, now);
+  const enum lane_result result = write_record(segment, lane, record, now);
   store_release_u32(&lane->lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
   return result;
 }
 
+/* ---- when the preferred lane does not take it -------------------------------------------------
+ */
+
 /* What does not fit half of another lane goes to lane 0, the largest. */
-static bool fits_every_lane(const struct otlpshm_attachment* attachment, uint32_t size) {
-  return attachment->lane_count > 1 && padded(size) <= attachment->lane_bytes[1] / 2;
+static bool fits_every_lane(const struct otlpshm_attachment* attachment,
+                            const struct otlpshm_record* record) {
+  return attachment->lane_count > 1 &&
+         (uint64_t)record->size + record->rows_size <= attachment->record_bytes_any;
 }
 
 /* One look at every open lane that was not full at an earlier look, the preferred one first. Who
  * looks at a full lane holds its lease for that, and is in the way of the others. */
-static enum lane_result try_open_lanes(const struct otlpshm_attachment* attachment,
-                                       struct otlpshm_segment* segment, uint8_t* record,
-                                       uint32_t size, uint64_t now, uint64_t* full) {
-  const uint32_t lanes =
-      fits_every_lane(attachment, size) ? load_relaxed_u32(&segment->lanes_open) : 1;
+static enum lane_result try_open_lanes(struct otlpshm_segment* segment, uint32_t lanes,
+                                       const struct otlpshm_record* record, uint64_t now,
+                                       uint64_t* full) {
   const uint32_t first = otlpshm_thread.lane % lanes;
   enum lane_result result = lane_is_full;
   for (uint32_t step = 0; step < lanes; ++step) {
     const uint32_t index = first + step < lanes ? first + step : first + step - lanes;
     if ((*full >> index & 1) != 0) continue;
-    const enum lane_result tried = try_lane(segment, index, record, size, now);
+    const enum lane_result tried = try_lane(segment, &segment->lanes[index], record, now);
     if (tried == lane_committed) {
-      if (step != 0) otlpshm_thread.lane = index;
+      if (lanes == load_relaxed_u32(&segment->lanes_open)) otlpshm_thread.lane = index;
       return lane_committed;
     }
     if (tried == lane_reaped) return lane_reaped;
@@ -124,14 +172,16 @@ static void open_one_more(struct otlpshm_attachment* attachment, struct otlpshm_
 }
 
 static enum lane_result try_segment(struct otlpshm_attachment* attachment,
-                                    struct otlpshm_segment* segment, uint8_t* record, uint32_t size,
-                                    uint64_t now) {
+                                    struct otlpshm_segment* segment,
+                                    const struct otlpshm_record* record, uint64_t now) {
+  const bool any = fits_every_lane(attachment, record);
   enum lane_result result = lane_is_full;
   uint64_t full = 0; /* a bit for each lane that was */
   for (int tries = 0; tries < BUSY_TRIES; ++tries) {
-    result = try_open_lanes(attachment, segment, record, size, now, &full);
+    const uint32_t lanes = any ? load_relaxed_u32(&segment->lanes_open) : 1;
+    result = try_open_lanes(segment, lanes, record, now, &full);
     if (result == lane_committed || result == lane_reaped) return result;
-    if (fits_every_lane(attachment, size) && otlpshm_segment_may_open(segment, now)) {
+    if (any && otlpshm_segment_may_open(segment, now)) {
       open_one_more(attachment, segment);
     } else if (result == lane_is_full) {
       return result;
@@ -143,27 +193,46 @@ static enum lane_result try_segment(struct otlpshm_attachment* attachment,
 }
 _Static_assert(OTLPSHM_LANES_MAX <= 64, "a lane is a bit of `full`");
 
-int otlpshm_lane_commit(struct otlpshm_attachment* attachment, uint8_t* record, uint32_t size,
-                        uint64_t now, bool may_attach) {
-  for (int tries = 0; tries < 2; ++tries) {
+static inline int committed(struct otlpshm_attachment* attachment, uint64_t now) {
+  otlpshm_doorbell(attachment);
+  otlpshm_attach_tick(attachment, now, false);
+  return OTLPSHM_OK;
+}
+
+static __attribute__((noinline)) int commit_elsewhere(struct otlpshm_attachment* attachment,
+                                                      const struct otlpshm_record* record,
+                                                      uint64_t now, bool may_attach) {
+  for (int tries = 0; tries < SEGMENT_TRIES; ++tries) {
     struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
-    if (segment == NULL) break;
-    if (padded(size) > attachment->lane_bytes[0] / 2 || size > OTLPSHM_RECORD_BYTES_MAX) {
-      return otlpshm_attach_drop(attachment, otlpshm_drop_record_too_large);
-    }
-    const enum lane_result result = try_segment(attachment, segment, record, size, now);
-    if (result == lane_committed) {
-      otlpshm_doorbell(attachment);
-      otlpshm_attach_tick(attachment, now, false);
-      return OTLPSHM_OK;
-    }
-    if (result != lane_reaped) {
-      otlpshm_doorbell(attachment);
-      otlpshm_attach_tick(attachment, now, true);
-      return otlpshm_attach_drop(
-          attachment, result == lane_busy ? otlpshm_drop_lanes_busy : otlpshm_drop_lane_full);
+    if (segment != NULL) {
+      if ((uint64_t)record->size + record->rows_size > attachment->record_bytes_max) {
+        return otlpshm_attach_drop(attachment, otlpshm_drop_record_too_large);
+      }
+      const enum lane_result result = try_segment(attachment, segment, record, now);
+      if (result == lane_committed) return committed(attachment, now);
+      /* Leases that another thread closed, because it attaches anew, look busy. */
+      if (result != lane_reaped && load_acquire_pointer(&attachment->current) == segment) {
+        otlpshm_doorbell(attachment);
+        otlpshm_attach_tick(attachment, now, true);
+        return otlpshm_attach_drop(
+            attachment, result == lane_busy ? otlpshm_drop_lanes_busy : otlpshm_drop_lane_full);
+      }
     }
     if (!may_attach || !otlpshm_attach_again(attachment, segment)) break;
   }
   return otlpshm_attach_drop(attachment, otlpshm_drop_no_segment);
+}
+
+int otlpshm_lane_commit(struct otlpshm_attachment* attachment, const struct otlpshm_record* record,
+                        uint64_t now, bool may_attach) {
+  struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
+  if (LIKELY(segment != NULL &&
+             (uint64_t)record->size + record->rows_size <= attachment->record_bytes_any)) {
+    /* The lease of a lane that is not open is closed, so a preference needs no check. */
+    struct otlpshm_lane* lane = &segment->lanes[otlpshm_thread.lane];
+    if (LIKELY(try_lane(segment, lane, record, now) == lane_committed)) {
+      return committed(attachment, now);
+    }
+  }
+  return commit_elsewhere(attachment, record, now, may_attach);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lane.h: station 4 of a span's life: a finished record goes into shared memory.
- *   Never  blocks, sleeps, allocates, or waits for another thread; enters the kernel only to open
- *          a lane or to look for the daemon's files.
+ *   Never  blocks, allocates, or waits for another thread (but for one that attaches anew: see
+ *          otlpshm_attach_again); enters the kernel only for memory, for the daemon's files, and to
+ *          wake it.
  *   Loses  lane_full, lanes_busy, record_too_large, no_segment; each counted. */
 #ifndef OTLPSHM_SRC_LANE_H
 #define OTLPSHM_SRC_LANE_H
@@ -11,10 +12,19 @@
 
 struct otlpshm_attachment;
 
-/* Commits a record: its header and body, contiguous; size, position_low and sequence of the header
- * are filled in here. now is monotonic. Returns OTLPSHM_OK or OTLPSHM_ERROR_DROPPED, counted.
+/* A record on its way into a lane; not changed by it. size, position_low and sequence of the header
+ * are filled in on the way. */
+struct otlpshm_record {
+  const uint8_t* bytes; /* the header and the fields of the span, contiguous */
+  const uint8_t* rows;  /* what stands between the two in a record of kind 2 (otlpshm_inline_rows);
+                           null in one of kind 1 */
+  uint32_t size;        /* of bytes */
+  uint32_t rows_size;   /* of rows, or 0 */
+};
+
+/* Commits a record. now is monotonic. Returns OTLPSHM_OK or OTLPSHM_ERROR_DROPPED, counted.
  * may_attach: not in a signal handler. Thread-safe; async-signal-safe without may_attach. */
-int otlpshm_lane_commit(struct otlpshm_attachment* attachment, uint8_t* record, uint32_t size,
+int otlpshm_lane_commit(struct otlpshm_attachment* attachment, const struct otlpshm_record* record,
                         uint64_t now, bool may_attach);
 
 #endif

@@ -25,6 +25,7 @@
 #define LANE_0_UNITS 16u                     /* 1 MiB */
 #define POPULATE_BYTES (UINT64_C(256) << 10) /* some 30 us of the kernel's time */
 #define GROW_RETRY_NANO UINT64_C(1000000000)
+#define ACK_TRIES 3
 
 uint32_t otlpshm_segment_plan(uint64_t budget_bytes, uint32_t cpus,
                               uint64_t lane_bytes[OTLPSHM_LANES_MAX]) {
@@ -96,7 +97,7 @@ static void fill_lanes(struct otlpshm_segment* segment, const uint64_t* lane_byt
   uint8_t* area = segment->base + OTLPSHM_LANE_AREAS_OFFSET;
   for (uint32_t index = 0; index < segment->lane_count; ++index) {
     struct otlpshm_lane* lane = &segment->lanes[index];
-    lane->tail = lane->sequence = lane->release = 0;
+    lane->tail = lane->sequence = lane->offset = lane->limit = lane->release = 0;
     lane->bytes = lane_bytes[index];
     lane->populated = segment->areas_allocated ? lane->bytes : 0;
     lane->area = area;
@@ -236,13 +237,29 @@ void otlpshm_segment_unmap(struct otlpshm_segment* segment) {
   segment->phase = otlpshm_segment_empty;
 }
 
+static const struct otlpshm_ack_slot* slot_of(const struct otlpshm_segment* segment,
+                                              uint32_t lane) {
+  const struct otlpshm_ack_header* ack = load_acquire_pointer(&segment->ack);
+  if (ack == NULL) return NULL;
+  return (const struct otlpshm_ack_slot*)((const uint8_t*)ack + OTLPSHM_ACK_SLOTS_OFFSET) + lane;
+}
+
+bool otlpshm_segment_read_release(const struct otlpshm_segment* segment, uint32_t lane,
+                                  uint64_t* release) {
+  const struct otlpshm_ack_slot* slot = slot_of(segment, lane);
+  for (int tries = 0; slot != NULL && tries < ACK_TRIES; ++tries) {
+    const uint64_t selector = load_acquire_u64(&slot->selector); /* SYNC(release) */
+    *release = load_relaxed_u64(&slot->copies[selector & 1].release);
+    acquire_fence(); /* SYNC(release) */
+    if (load_relaxed_u64(&slot->selector) == selector) return true;
+  }
+  return false;
+}
+
 bool otlpshm_segment_read_ack(const struct otlpshm_segment* segment, uint32_t lane,
                               struct otlpshm_ack_copy* copy) {
-  const struct otlpshm_ack_header* ack = load_acquire_pointer(&segment->ack);
-  if (ack == NULL) return false;
-  const struct otlpshm_ack_slot* slot =
-      (const struct otlpshm_ack_slot*)((const uint8_t*)ack + OTLPSHM_ACK_SLOTS_OFFSET) + lane;
-  for (int tries = 0; tries < 3; ++tries) {
+  const struct otlpshm_ack_slot* slot = slot_of(segment, lane);
+  for (int tries = 0; slot != NULL && tries < ACK_TRIES; ++tries) {
     const uint64_t selector = load_acquire_u64(&slot->selector); /* SYNC(release) */
     const struct otlpshm_ack_copy* from = &slot->copies[selector & 1];
     copy->release = load_relaxed_u64(&from->release);

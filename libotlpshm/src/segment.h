@@ -26,13 +26,15 @@ struct otlpshm_lane {
   uint32_t reserved;
   uint64_t tail;     /* noted before it is stored in shared memory: see lane.c */
   uint64_t sequence; /* likewise */
-  uint64_t release;  /* last good release that was read */
+  uint64_t offset;   /* tail mod bytes */
+  uint64_t limit;    /* where a record may end without a look at release or at memory */
   uint64_t bytes;
-  uint64_t populated; /* bytes of the area that have memory behind them */
   uint8_t* area;
   struct otlpshm_lane_control* control;
-  uint64_t apart[8];
-};
+  uint64_t release;   /* last good release that was read */
+  uint64_t populated; /* bytes of the area that have memory behind them */
+  uint64_t apart[6];
+} __attribute__((aligned(128)));
 _Static_assert(sizeof(struct otlpshm_lane) == 128, "a lease shares no line with its neighbour's");
 
 enum otlpshm_segment_phase {
@@ -104,6 +106,10 @@ bool otlpshm_segment_close_leases(struct otlpshm_segment* segment);
 
 /* Unmaps a segment whose leases are closed, and empties the struct. Under the attach mutex. */
 void otlpshm_segment_unmap(struct otlpshm_segment* segment);
+
+/* release of the valid copy of a lane's ack slot; false as below. The caller holds the lease. */
+bool otlpshm_segment_read_release(const struct otlpshm_segment* segment, uint32_t lane,
+                                  uint64_t* release);
 
 /* The valid copy of a lane's ack slot; false when the daemon is changing it (three tries) or the
  * segment has no ack. The caller holds a lease, a use, or the attach mutex. */

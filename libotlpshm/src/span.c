@@ -546,7 +546,8 @@ static int commit(struct span* span, uint64_t now, uint64_t end_unix_nano) {
   /* Without a parent the header stands where the parent would: one piece either way. */
   const uint32_t first = span->has_parent ? 0 : SPAN_PARENT_BYTES;
   put_header(span, span->bytes + first, duration);
-  return otlpshm_lane_commit(span->attachment, span->bytes + first, span->used - first, now,
+  const struct otlpshm_record record = {.bytes = span->bytes + first, .size = span->used - first};
+  return otlpshm_lane_commit(span->attachment, &record, now,
                              (span->flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0);
 }
 
