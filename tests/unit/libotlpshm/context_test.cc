@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <catch2/catch.hpp>
+#include <cstring>
+#include <string>
+#include <vector>
 
-#include "producer.h"
+#include "text_room.h"
 
 namespace otlpshm::library {
 namespace {
@@ -16,6 +20,24 @@ int extract(const std::string& value, otlpshm_context* context) {
 bool is_nothing(const otlpshm_context& context) {
   const otlpshm_context nothing{};
   return std::memcmp(&context, &nothing, sizeof nothing) == 0;
+}
+
+// Both headers of a request, each as often as it is there.
+struct Headers {
+  std::vector<std::string> traceparent, tracestate;
+
+  int extract(Room& room, otlpshm_context* context) const {
+    std::vector<otlpshm_text> parents, states;
+    for (const std::string& value : traceparent) parents.push_back(text(value));
+    for (const std::string& value : tracestate) states.push_back(text(value));
+    const otlpshm_w3c_headers headers{parents.data(), parents.size(), states.data(), states.size()};
+    std::memset(context, 0xaa, sizeof *context);
+    return otlpshm_w3c_extract(&headers, room.get(), context);
+  }
+};
+
+std::string trace_state(const otlpshm_context& context) {
+  return string({context.trace_state, context.trace_state_bytes});
 }
 
 }  // namespace
@@ -96,6 +118,131 @@ TEST_CASE("context: null pointers and contexts without ids are refused") {
   context = {};
   context.span_id[3] = 1;
   CHECK(otlpshm_traceparent_inject(&context, out) != OTLPSHM_OK);
+}
+
+TEST_CASE("context: tracestate headers are joined in their order, into the caller's room") {
+  Room room;
+  otlpshm_context context;
+  REQUIRE(Headers{{kGood}, {"a=1 , b=2", "", "c=3"}}.extract(room, &context) == OTLPSHM_OK);
+  CHECK(trace_state(context) == "a=1,b=2,c=3");
+  CHECK(context.trace_state == room.get()->text);
+  Room sent;
+  REQUIRE(otlpshm_tracestate_inject(&context, sent.get()) == OTLPSHM_OK);
+  CHECK(sent.text() == "a=1,b=2,c=3");
+}
+
+TEST_CASE("context: a tracestate that is malformed is dropped, and its traceparent kept") {
+  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
+           {"a=1,B"}, {"a=1", "a=2"}, {"a=1", "b"}, {"=", "a=1"}}) {
+    Room room;
+    otlpshm_context context;
+    CHECK(Headers{{kGood}, wrong}.extract(room, &context) == OTLPSHM_OK);
+    CHECK(context.trace_id[0] == 0x4b);
+    CHECK(trace_state(context) == "(absent)");
+    CHECK(room.text().empty());
+  }
+}
+
+TEST_CASE("context: without a traceparent there is no tracestate either") {
+  Room room;
+  otlpshm_context context;
+  CHECK(Headers{{}, {"a=1"}}.extract(room, &context) == OTLPSHM_OK);
+  CHECK(is_nothing(context));
+  CHECK(Headers{{"nonsense"}, {"a=1"}}.extract(room, &context) == OTLPSHM_ERROR_INVALID_ARGUMENT);
+  CHECK(is_nothing(context));
+  CHECK(Headers{{kGood, kGood}, {"a=1"}}.extract(room, &context) == OTLPSHM_ERROR_INVALID_ARGUMENT);
+  CHECK(is_nothing(context));
+  CHECK(room.text().empty());
+}
+
+TEST_CASE("context: a header that was looked up in vain is no header") {
+  const otlpshm_text parents[] = {{nullptr, 5}, text(kGood), {nullptr, 0}};
+  const otlpshm_text states[] = {{nullptr, 3}, text("a=1")};
+  const otlpshm_w3c_headers headers{parents, 3, states, 2};
+  Room room;
+  otlpshm_context context;
+  CHECK(otlpshm_w3c_extract(&headers, room.get(), &context) == OTLPSHM_OK);
+  CHECK(trace_state(context) == "a=1");
+}
+
+TEST_CASE("context: a tracestate that is larger than its room loses whole members") {
+  const std::string value(100, 'v');
+  const std::string list = "a=" + value + ",b=" + value + ",c=" + value + ",d=" + value;
+  Room room, sent;
+  otlpshm_context context;
+  REQUIRE(Headers{{kGood}, {list, "e=" + value + ",f=1"}}.extract(room, &context) == OTLPSHM_OK);
+  CHECK(trace_state(context) == list);
+  const std::string more = list + ",e=" + value;
+  context.trace_state = more.data();
+  context.trace_state_bytes = static_cast<std::uint32_t>(more.size());
+  REQUIRE(otlpshm_tracestate_inject(&context, sent.get()) == OTLPSHM_OK);
+  CHECK(sent.text() == list);
+}
+
+TEST_CASE("context: a tracestate is sent only with ids, and only when it is well-formed") {
+  Room room;
+  otlpshm_context context;
+  REQUIRE(extract(kGood, &context) == OTLPSHM_OK);
+  CHECK(otlpshm_tracestate_inject(&context, room.get()) == OTLPSHM_OK);
+  CHECK(room.text().empty());
+  context.trace_state = "a=1\r\nX-Evil: 1";
+  context.trace_state_bytes = 14;
+  CHECK(otlpshm_tracestate_inject(&context, room.get()) == OTLPSHM_OK);
+  CHECK(room.text().empty());
+  context.trace_state = "a=1";
+  context.trace_state_bytes = 3;
+  std::memset(context.span_id, 0, sizeof context.span_id);
+  CHECK(otlpshm_tracestate_inject(&context, room.get()) == OTLPSHM_ERROR_INVALID_ARGUMENT);
+  CHECK(room.text().empty());
+}
+
+TEST_CASE("context: a batch of contexts becomes as many traceparents") {
+  std::vector<otlpshm_context> contexts(100);
+  for (std::size_t i = 0; i < contexts.size(); ++i) {
+    REQUIRE(extract(kGood, &contexts[i]) == OTLPSHM_OK);
+    contexts[i].span_id[7] = static_cast<std::uint8_t>(i);
+  }
+  std::vector<std::array<char, OTLPSHM_TRACEPARENT_BYTES + 1>> out(contexts.size());
+  const auto rows = reinterpret_cast<char(*)[OTLPSHM_TRACEPARENT_BYTES + 1]>(out.data());
+  REQUIRE(otlpshm_traceparent_inject_batch(contexts.data(), contexts.size(), rows) == OTLPSHM_OK);
+  for (std::size_t i = 0; i < contexts.size(); ++i) {
+    char alone[OTLPSHM_TRACEPARENT_BYTES + 1];
+    REQUIRE(otlpshm_traceparent_inject(&contexts[i], alone) == OTLPSHM_OK);
+    CHECK(std::string(rows[i]) == alone);
+  }
+  contexts[50] = {};
+  CHECK(otlpshm_traceparent_inject_batch(contexts.data(), contexts.size(), rows) ==
+        OTLPSHM_ERROR_INVALID_ARGUMENT);
+  CHECK(std::string(rows[50]).empty());
+  CHECK(std::string(rows[99]).size() == OTLPSHM_TRACEPARENT_BYTES);
+  CHECK(otlpshm_traceparent_inject_batch(nullptr, 0, nullptr) == OTLPSHM_OK);
+  CHECK(otlpshm_traceparent_inject_batch(nullptr, 1, rows) != OTLPSHM_OK);
+  CHECK(otlpshm_traceparent_inject_batch(contexts.data(), 1, nullptr) != OTLPSHM_OK);
+}
+
+TEST_CASE("context: null pointers and small rooms give no context") {
+  Room room, small(OTLPSHM_TRACESTATE_BYTES);
+  otlpshm_context context;
+  const otlpshm_text parent = text(kGood);
+  const otlpshm_w3c_headers headers{&parent, 1, nullptr, 0};
+  const otlpshm_w3c_headers no_parents{nullptr, 1, nullptr, 0};
+  const otlpshm_w3c_headers no_states{&parent, 1, nullptr, 1};
+  CHECK(otlpshm_w3c_extract(&headers, room.get(), &context) == OTLPSHM_OK);
+  CHECK(otlpshm_tracestate_inject(&context, small.get()) != OTLPSHM_OK);
+  CHECK(otlpshm_tracestate_inject(&context, nullptr) != OTLPSHM_OK);
+  CHECK(otlpshm_tracestate_inject(nullptr, room.get()) != OTLPSHM_OK);
+  CHECK(otlpshm_w3c_extract(&headers, room.get(), nullptr) != OTLPSHM_OK);
+  for (const otlpshm_w3c_headers* each :
+       {(const otlpshm_w3c_headers*)nullptr, &no_parents, &no_states}) {
+    std::memset(&context, 0xaa, sizeof context);
+    CHECK(otlpshm_w3c_extract(each, room.get(), &context) == OTLPSHM_ERROR_INVALID_ARGUMENT);
+    CHECK(is_nothing(context));
+  }
+  for (otlpshm_text_room* each : {(otlpshm_text_room*)nullptr, small.get()}) {
+    std::memset(&context, 0xaa, sizeof context);
+    CHECK(otlpshm_w3c_extract(&headers, each, &context) == OTLPSHM_ERROR_INVALID_ARGUMENT);
+    CHECK(is_nothing(context));
+  }
 }
 
 }  // namespace otlpshm::library
