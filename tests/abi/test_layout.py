@@ -63,9 +63,8 @@ def table_fields():
                 name = f"copies[{name[-1]}]"
             if name not in NOT_FIELDS:
                 found.append((struct, name, int(offset), bytes_of(width)))
-    (prose,) = [line for line in PAGE.splitlines() if line.startswith("**Policy** (offset")]
-    policy, _, clock = prose.partition("**Clock**")
-    for struct, text in (("otlpshm_policy", policy), ("otlpshm_clock", clock)):
+    for struct, start in (("otlpshm_policy", "**Policy**"), ("otlpshm_clock", "**Clock**")):
+        (text,) = [line for line in PAGE.splitlines() if line.startswith(start)]
         for name, offset, width in re.findall(r"(\w+) \((\d+), (\d+)(?: bytes)?[):;]", text):
             found.append((struct, name, int(offset), int(width)))
     (entry,) = [line for line in PAGE.splitlines() if line.startswith("A row is 16 bytes")]
