@@ -2,29 +2,89 @@
 /* attach.c: see attach.h.
  *   Order  a new segment holds all tables and all pending drops before it becomes current; a
  *          reaped one stops being current before its leases are closed.
- *   Never  waits on the span path: who does not get the mutex goes on without a segment. */
+ *   Never  waits on the span path, but for another thread that attaches anew, 2 ms at most. */
 #include "attach.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "clock.h"
+#include "doorbell.h"
 #include "kernel.h"
+#include "lane.h"
+#include "process.h"
 
 #define SECOND UINT64_C(1000000000)
 #define LOOK_AGAIN_NANO SECOND
 #define TICK_NANO (SECOND / 10)
 #define EXPIRY_NANO (10 * SECOND)
+#define DEFAULT_BUDGET (UINT64_C(16) << 20)
 #define STALE_STATE_SECONDS 600
 #define FREE_PARTS_MIN 4 /* one in four blocks of the file system */
+#define AGAIN_TRIES 40
+#define AGAIN_PAUSE_NANO (SECOND / 20000)
 #define CLOSE_TRIES 50
 #define CLOSE_PAUSE_NANO (SECOND / 1000)
 
 static struct otlpshm_attachment attachments[OTLPSHM_ATTACHMENTS_MAX];
-pthread_mutex_t otlpshm_attach_open_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t open_mutex = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t open_signals; /* under open_mutex: what its holder had blocked before */
+
+/* ---- locks ---------------------------------------------------------------------------------- */
+
+void otlpshm_attach_open_lock(void) {
+  const uint64_t before = otlpshm_kernel_block_signals();
+  pthread_mutex_lock(&open_mutex);
+  open_signals = before;
+}
+
+void otlpshm_attach_open_unlock(void) {
+  const uint64_t before = open_signals;
+  pthread_mutex_unlock(&open_mutex);
+  otlpshm_kernel_restore_signals(before);
+}
+
+void otlpshm_attach_lock(struct otlpshm_attachment* attachment) {
+  const uint64_t before = otlpshm_kernel_block_signals();
+  pthread_mutex_lock(&attachment->mutex);
+  attachment->signals = before;
+}
+
+static bool try_lock(struct otlpshm_attachment* attachment) {
+  const uint64_t before = otlpshm_kernel_block_signals();
+  if (pthread_mutex_trylock(&attachment->mutex) == 0) {
+    attachment->signals = before;
+    return true;
+  }
+  otlpshm_kernel_restore_signals(before);
+  return false;
+}
+
+void otlpshm_attach_unlock(struct otlpshm_attachment* attachment) {
+  const uint64_t before = attachment->signals;
+  pthread_mutex_unlock(&attachment->mutex);
+  otlpshm_kernel_restore_signals(before);
+}
+
+/* Threads that are not ready have no tid yet. */
+static uint32_t holder(void) {
+  return otlpshm_thread.tid != 0 ? otlpshm_thread.tid : OTLPSHM_LEASE_UNKNOWN;
+}
+
+/* With signals blocked the lease cannot be lost; a glance does not block them, so a thread may die
+ * in it. */
+static bool take_tick(struct otlpshm_attachment* attachment) {
+  if (take_u32(&attachment->tick_lease, 0, holder())) return true; /* SYNC(lease) */
+  const uint32_t other = load_relaxed_u32(&attachment->tick_lease);
+  return otlpshm_kernel_thread_is_gone(other) &&
+         take_u32(&attachment->tick_lease, other, holder()); /* SYNC(lease) */
+}
+
+static void give_tick(struct otlpshm_attachment* attachment) {
+  store_release_u32(&attachment->tick_lease, 0); /* SYNC(lease) */
+}
 
 /* ---- the directory and the daemon's files ------------------------------------------------- */
 
@@ -57,7 +117,7 @@ static int look_for_state(struct otlpshm_attachment* attachment, const struct op
   const bool first = base == NULL;
   const int status = otlpshm_daemon_file_map(in->fd, "state", &in->trust, &expected, &base,
                                              &attachment->state_stat);
-  attachment->state_look_at = now + SECOND;
+  store_relaxed_u64(&attachment->state_look_at, now + SECOND);
   if (status != OTLPSHM_OK) return status;
   if (first || attachment->state_stat.st_ino != before) {
     attachment->heartbeat_seen_at = 0;
@@ -74,7 +134,7 @@ static int look_for_ack(struct otlpshm_segment* segment, const struct open_direc
                                                .bytes = OTLPSHM_ACK_FILE_BYTES(segment->lane_count),
                                                .id = header->file.id};
   char name[OTLPSHM_FILE_NAME_BYTES];
-  (void)snprintf(name, sizeof name, "%s.ack", segment->id);
+  otlpshm_segment_name(segment, "", ".ack", name);
   void* base = (void*)load_relaxed_pointer(&segment->ack);
   struct stat stat = {.st_dev = segment->ack_device, .st_ino = segment->ack_inode};
   const int status = otlpshm_daemon_file_map(in->fd, name, &in->trust, &expected, &base, &stat);
@@ -110,45 +170,105 @@ static void hand_over_pending(struct otlpshm_attachment* attachment,
   }
 }
 
-void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bool full) {
-  if (!take_u32(&attachment->tick_lease, 0, 1)) return; /* SYNC(lease) */
-  store_relaxed_u64(&attachment->tick_at, now + TICK_NANO);
+/* The caller holds tick_lease, and a use of the segment unless that is null. */
+static void look_at_memory(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment,
+                           uint64_t now) {
   watch_heartbeat(attachment, now);
-  const bool wants_state = (load_relaxed_pointer(&attachment->state) == NULL ||
-                            load_relaxed_u32(&attachment->expired) != 0) &&
-                           now >= attachment->state_look_at;
-  struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
-  if (segment != NULL && !otlpshm_attach_use(attachment, segment)) segment = NULL;
   if (segment != NULL && !otlpshm_segment_is_reaped(segment)) {
     hand_over_pending(attachment, segment);
-  }
-  const bool wants_ack = segment != NULL && (full || load_relaxed_pointer(&segment->ack) == NULL);
-  struct open_directory directory;
-  if ((wants_state || wants_ack) && open_directory(attachment->path, &directory) == OTLPSHM_OK) {
-    if (wants_state && look_for_state(attachment, &directory, now) == OTLPSHM_OK) {
-      watch_heartbeat(attachment, now);
-    }
-    if (wants_ack) (void)look_for_ack(segment, &directory);
-    (void)otlpshm_kernel_close(directory.fd);
+    (void)otlpshm_segment_watch(segment, now);
   }
   const struct otlpshm_state* state = load_relaxed_pointer(&attachment->state);
   const bool is_believed = state != NULL && load_relaxed_u32(&attachment->expired) == 0;
   otlpshm_clock_adopt(&attachment->clock, is_believed ? &state->clock : NULL);
+}
+
+static struct otlpshm_segment* use_current(struct otlpshm_attachment* attachment) {
+  struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
+  return segment != NULL && otlpshm_attach_use(attachment, segment) ? segment : NULL;
+}
+
+void otlpshm_attach_glance(struct otlpshm_attachment* attachment, uint64_t now) {
+  store_relaxed_u64(&attachment->tick_at, now + TICK_NANO);
+  if (!take_u32(&attachment->tick_lease, 0, holder())) return; /* SYNC(lease) */
+  struct otlpshm_segment* segment = use_current(attachment);
+  look_at_memory(attachment, segment, now);
   if (segment != NULL) otlpshm_attach_unuse(segment);
-  store_release_u32(&attachment->tick_lease, 0); /* SYNC(lease) */
+  give_tick(attachment);
+}
+
+/* The caller holds tick_lease, with signals blocked. */
+static void look_for_files(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment,
+                           uint64_t now, bool wants_state) {
+  struct open_directory directory;
+  if (open_directory(attachment->path, &directory) != OTLPSHM_OK) return;
+  if (wants_state) (void)look_for_state(attachment, &directory, now);
+  if (segment != NULL) (void)look_for_ack(segment, &directory);
+  (void)otlpshm_kernel_close(directory.fd);
+}
+
+static bool wants_state(const struct otlpshm_attachment* attachment, uint64_t now) {
+  return (load_relaxed_pointer(&attachment->state) == NULL ||
+          load_relaxed_u32(&attachment->expired) != 0) &&
+         now >= load_relaxed_u64(&attachment->state_look_at);
+}
+
+static bool wants_ack(const struct otlpshm_attachment* attachment) {
+  const struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
+  return segment != NULL && load_relaxed_pointer(&segment->ack) == NULL;
+}
+
+void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bool full) {
+  if (!full && !wants_state(attachment, now) && !wants_ack(attachment)) {
+    otlpshm_attach_glance(attachment, now);
+    if (!wants_state(attachment, now)) return; /* it has not just expired */
+  }
+  store_relaxed_u64(&attachment->tick_at, now + TICK_NANO);
+  store_relaxed_u64(&attachment->look_at, now + TICK_NANO);
+  const uint64_t signals = otlpshm_kernel_block_signals();
+  if (take_tick(attachment)) {
+    struct otlpshm_segment* segment = use_current(attachment);
+    const bool missing = segment != NULL && (full || load_relaxed_pointer(&segment->ack) == NULL);
+    if (missing || wants_state(attachment, now)) {
+      look_for_files(attachment, missing ? segment : NULL, now, wants_state(attachment, now));
+    }
+    look_at_memory(attachment, segment, now);
+    if (full && segment != NULL) otlpshm_lane_reclaim(segment, holder());
+    if (segment != NULL) otlpshm_attach_unuse(segment);
+    give_tick(attachment);
+  }
+  otlpshm_kernel_restore_signals(signals);
+}
+
+void otlpshm_attach_tick(struct otlpshm_attachment* attachment, uint64_t now, bool full) {
+  if (now >= load_relaxed_u64(&attachment->look_at)) {
+    store_relaxed_u64(&attachment->look_at, now + TICK_NANO);
+    otlpshm_attach_look(attachment, now, full);
+  }
+  if (otlpshm_attach_may_enter_kernel(attachment)) return;
+  struct otlpshm_segment* segment = otlpshm_attach_now(attachment, now);
+  if (segment != NULL) (void)otlpshm_attach_again(attachment, segment);
 }
 
 /* ---- uses, drops ---------------------------------------------------------------------------- */
 
 bool otlpshm_attach_use(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment) {
-  add_ordered_u32(&segment->users, 1);
-  if (load_ordered_pointer(&attachment->current) == segment) return true;
-  add_ordered_u32(&segment->users, UINT32_MAX);
+  for (uint32_t i = 0; i < OTLPSHM_USES_MAX; ++i) {
+    if (!take_ordered_u32(&segment->uses[i], 0, holder())) continue;
+    if (load_ordered_pointer(&attachment->current) == segment) return true;
+    store_release_u32(&segment->uses[i], 0);
+    return false;
+  }
   return false;
 }
 
+/* One of this thread's: which of them does not matter. */
 void otlpshm_attach_unuse(struct otlpshm_segment* segment) {
-  add_ordered_u32(&segment->users, UINT32_MAX);
+  for (uint32_t i = 0; i < OTLPSHM_USES_MAX; ++i) {
+    if (load_relaxed_u32(&segment->uses[i]) != holder()) continue;
+    store_release_u32(&segment->uses[i], 0);
+    return;
+  }
 }
 
 int otlpshm_attach_drop_later(struct otlpshm_attachment* attachment,
@@ -217,19 +337,19 @@ static int add_row(struct otlpshm_attachment* attachment, struct otlpshm_table_e
 
 int otlpshm_attach_resource(struct otlpshm_attachment* attachment, const uint8_t* bytes,
                             size_t count) {
-  pthread_mutex_lock(&attachment->mutex);
+  otlpshm_attach_lock(attachment);
   const int index = add_row(attachment, attachment->resources, &attachment->resource_count,
                             OTLPSHM_RESOURCES_MAX, bytes, count, 0);
-  pthread_mutex_unlock(&attachment->mutex);
+  otlpshm_attach_unlock(attachment);
   return index;
 }
 
 int otlpshm_attach_scope(struct otlpshm_attachment* attachment, const uint8_t* bytes, size_t count,
                          uint16_t resource_index) {
-  pthread_mutex_lock(&attachment->mutex);
+  otlpshm_attach_lock(attachment);
   const int index = add_row(attachment, attachment->scopes, &attachment->scope_count,
                             OTLPSHM_SCOPES_MAX, bytes, count, resource_index);
-  pthread_mutex_unlock(&attachment->mutex);
+  otlpshm_attach_unlock(attachment);
   return index;
 }
 
@@ -252,28 +372,30 @@ static void add_counts(const struct otlpshm_segment* segment, struct otlpshm_sta
   }
 }
 
-void otlpshm_attach_stats(struct otlpshm_attachment* attachment, struct otlpshm_stats* stats) {
-  pthread_mutex_lock(&attachment->mutex);
-  const size_t size = stats->size;
-  *stats = attachment->gone;
-  stats->size = size;
-  for (uint32_t i = 0; i < OTLPSHM_SEGMENTS_MAX; ++i) {
-    if (attachment->segments[i].phase != otlpshm_segment_empty) {
-      add_counts(&attachment->segments[i], stats);
-    }
-  }
-  const struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
-  if (segment != NULL) stats->lanes_open = load_relaxed_u32(&segment->lanes_open);
-  stats->ended = stats->committed;
+/* What the daemon did not count before it said `reaped` goes to the next segment, and is not
+ * counted for this one. */
+static void take_unechoed(struct otlpshm_attachment* attachment,
+                          const struct otlpshm_segment* segment) {
+  const struct otlpshm_ack_header* ack = load_acquire_pointer(&segment->ack);
+  if (ack == NULL || load_acquire_u32(&ack->state) != otlpshm_ack_reaped) return; /* SYNC(reaped) */
   for (uint32_t reason = 0; reason < OTLPSHM_PRODUCER_REASONS; ++reason) {
-    stats->dropped[reason] += load_relaxed_u64(&attachment->pending[reason]);
-    stats->ended += stats->dropped[reason];
+    const uint64_t dropped = load_relaxed_u64(&segment->control->dropped[reason]);
+    const uint64_t echoed = load_relaxed_u64(&ack->dropped_echo[reason]);
+    if (echoed >= dropped) continue;
+    add_relaxed_u64(&attachment->pending[reason], dropped - echoed);
+    attachment->gone.dropped[reason] -= dropped - echoed;
   }
-  stats->attributes_dropped = load_relaxed_u64(&attachment->attributes_dropped);
-  pthread_mutex_unlock(&attachment->mutex);
 }
 
-/* ---- attach, under the mutex ---------------------------------------------------------------- */
+/* Records that a frame of the parent's went on with in this child, in memory that nobody reads. */
+static void count_as_forked(struct otlpshm_attachment* attachment,
+                            const struct otlpshm_segment* segment) {
+  for (uint32_t index = 0; index < segment->lane_count; ++index) {
+    if (load_relaxed_u64(&segment->lanes[index].control->tail) != 0) {
+      (void)otlpshm_attach_drop_later(attachment, otlpshm_drop_forked);
+    }
+  }
+}
 
 static void collect_retired(struct otlpshm_attachment* attachment) {
   for (uint32_t i = 0; i < OTLPSHM_SEGMENTS_MAX; ++i) {
@@ -281,10 +403,45 @@ static void collect_retired(struct otlpshm_attachment* attachment) {
     if (segment->phase != otlpshm_segment_retired || !otlpshm_segment_close_leases(segment)) {
       continue;
     }
-    add_counts(segment, &attachment->gone);
+    if (segment->inherited) {
+      count_as_forked(attachment, segment);
+    } else {
+      add_counts(segment, &attachment->gone);
+      take_unechoed(attachment, segment);
+    }
     otlpshm_segment_unmap(segment);
   }
 }
+
+void otlpshm_attach_stats(struct otlpshm_attachment* attachment, struct otlpshm_stats* stats) {
+  const uint64_t now = otlpshm_clock_monotonic();
+  otlpshm_attach_tick(attachment, now, true);
+  otlpshm_attach_lock(attachment);
+  collect_retired(attachment);
+  const size_t size = stats->size;
+  *stats = attachment->gone;
+  stats->size = size;
+  for (uint32_t i = 0; i < OTLPSHM_SEGMENTS_MAX; ++i) {
+    const struct otlpshm_segment* one = &attachment->segments[i];
+    if (one->phase != otlpshm_segment_empty && !one->inherited) {
+      add_counts(one, stats);
+    }
+  }
+  struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
+  if (segment != NULL) {
+    stats->lanes_open = load_relaxed_u32(&segment->lanes_open);
+    stats->lanes_lost = otlpshm_segment_watch(segment, now);
+  }
+  stats->ended = stats->committed;
+  for (uint32_t reason = 0; reason < OTLPSHM_PRODUCER_REASONS; ++reason) {
+    stats->dropped[reason] += load_relaxed_u64(&attachment->pending[reason]);
+    stats->ended += stats->dropped[reason];
+  }
+  stats->attributes_dropped = load_relaxed_u64(&attachment->attributes_dropped);
+  otlpshm_attach_unlock(attachment);
+}
+
+/* ---- attach, under the mutex ---------------------------------------------------------------- */
 
 static void retire_current(struct otlpshm_attachment* attachment) {
   struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
@@ -325,20 +482,31 @@ static int create_segment(struct otlpshm_attachment* attachment,
   return OTLPSHM_ERROR_NO_MEMORY; /* late threads hold every mapping; they let go soon */
 }
 
+/* Under the mutex. Another thread may be looking for the same file: that takes microseconds. */
+static int judge_state(struct otlpshm_attachment* attachment,
+                       const struct open_directory* directory, uint64_t now) {
+  bool taken = take_tick(attachment);
+  for (int tries = 0; tries < AGAIN_TRIES && !taken; ++tries) {
+    (void)otlpshm_kernel_sleep(AGAIN_PAUSE_NANO);
+    taken = take_tick(attachment);
+  }
+  if (!taken) return OTLPSHM_ERROR_SYSTEM; /* tried again in a second */
+  int status = look_for_state(attachment, directory, now);
+  if (status == OTLPSHM_OK && is_stale(&attachment->state_stat)) {
+    status = OTLPSHM_ERROR_NO_DAEMON;
+  } else if (status == OTLPSHM_ERROR_NO_DAEMON || status == OTLPSHM_ERROR_UNTRUSTED) {
+    status = OTLPSHM_OK; /* none yet, or one that the daemon will replace: spans wait for it */
+  }
+  give_tick(attachment);
+  return status;
+}
+
 static int attach(struct otlpshm_attachment* attachment, uint64_t now) {
   struct open_directory directory;
   int status = open_directory(attachment->path, &directory);
   store_relaxed_u32(&attachment->directory_there, status != OTLPSHM_ERROR_NO_DIRECTORY);
   if (status != OTLPSHM_OK) return status;
-  if (take_u32(&attachment->tick_lease, 0, 1)) { /* SYNC(lease) */
-    status = look_for_state(attachment, &directory, now);
-    if (status == OTLPSHM_OK && is_stale(&attachment->state_stat)) {
-      status = OTLPSHM_ERROR_NO_DAEMON;
-    } else if (status == OTLPSHM_ERROR_NO_DAEMON || status == OTLPSHM_ERROR_UNTRUSTED) {
-      status = OTLPSHM_OK; /* none yet, or one that the daemon will replace: spans wait for it */
-    }
-    store_release_u32(&attachment->tick_lease, 0); /* SYNC(lease) */
-  }
+  status = judge_state(attachment, &directory, now);
   if (status == OTLPSHM_OK && !has_free_space(directory.fd)) status = OTLPSHM_ERROR_NO_SPACE;
   if (status == OTLPSHM_OK) status = create_segment(attachment, &directory);
   (void)otlpshm_kernel_close(directory.fd);
@@ -354,30 +522,46 @@ static void attach_or_postpone(struct otlpshm_attachment* attachment, uint64_t n
 }
 
 struct otlpshm_segment* otlpshm_attach_now(struct otlpshm_attachment* attachment, uint64_t now) {
-  if (now >= load_relaxed_u64(&attachment->look_again_at) &&
-      pthread_mutex_trylock(&attachment->mutex) == 0) {
+  if (now >= load_relaxed_u64(&attachment->look_again_at) && try_lock(attachment)) {
     attach_or_postpone(attachment, now);
-    pthread_mutex_unlock(&attachment->mutex);
+    otlpshm_attach_unlock(attachment);
   }
   return load_acquire_pointer(&attachment->current);
 }
 
 bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_segment* reaped) {
-  if (pthread_mutex_trylock(&attachment->mutex) != 0) return false;
+  bool locked = try_lock(attachment);
+  for (int tries = 0; tries < AGAIN_TRIES && !locked; ++tries) {
+    (void)otlpshm_kernel_sleep(AGAIN_PAUSE_NANO);
+    locked = try_lock(attachment);
+  }
+  if (!locked) return false;
   /* The same struct may hold the next segment already. */
   if (reaped != NULL && load_relaxed_pointer(&attachment->current) == reaped &&
       otlpshm_segment_is_reaped(reaped)) {
     retire_current(attachment);
     attach_or_postpone(attachment, otlpshm_clock_monotonic());
   }
-  pthread_mutex_unlock(&attachment->mutex);
+  otlpshm_attach_unlock(attachment);
   return load_acquire_pointer(&attachment->current) != NULL;
 }
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
-static bool can_hold(const char* path) {
-  return strnlen(path, OTLPSHM_PATH_BYTES) < OTLPSHM_PATH_BYTES;
+/* An absolute path stays right when the program changes its working directory. */
+static int absolute(const char* path, char out[OTLPSHM_PATH_BYTES]) {
+  size_t before = 0;
+  if (path[0] != '/') {
+    const long bytes = otlpshm_kernel_working_directory(out, OTLPSHM_PATH_BYTES - 1);
+    if (bytes == -ERANGE) return OTLPSHM_ERROR_INVALID_ARGUMENT;
+    if (bytes < 2 || out[0] != '/') return OTLPSHM_ERROR_SYSTEM;
+    before = (size_t)bytes - 1;
+    out[before++] = '/';
+  }
+  const size_t count = strlen(path) + 1;
+  if (count > OTLPSHM_PATH_BYTES - before) return OTLPSHM_ERROR_INVALID_ARGUMENT;
+  memcpy(out + before, path, count);
+  return OTLPSHM_OK;
 }
 
 static void plan_lanes(struct otlpshm_attachment* attachment, uint64_t budget_bytes) {
@@ -391,28 +575,35 @@ static void plan_lanes(struct otlpshm_attachment* attachment, uint64_t budget_by
       half_of_others < attachment->record_bytes_max ? half_of_others : attachment->record_bytes_max;
 }
 
-struct otlpshm_attachment* otlpshm_attach_open(const char* path, uint64_t budget_bytes) {
-  if (!can_hold(path)) return NULL;
-  otlpshm_clock_probe();
-  struct otlpshm_attachment* found = NULL;
-  for (uint32_t i = 0; i < OTLPSHM_ATTACHMENTS_MAX && found == NULL; ++i) {
+/* The one of a path, or an unused one made ready for it; null when all are used. */
+static struct otlpshm_attachment* attachment_of(const char* path, uint64_t budget_bytes) {
+  for (uint32_t i = 0; i < OTLPSHM_ATTACHMENTS_MAX; ++i) {
     struct otlpshm_attachment* attachment = &attachments[i];
-    if (!attachment->used) {
-      pthread_mutex_init(&attachment->mutex, NULL);
-      memcpy(attachment->path, path, strlen(path) + 1);
-      plan_lanes(attachment, budget_bytes);
-      attachment->used = true;
-      found = attachment;
-    } else if (strcmp(attachment->path, path) == 0) {
-      found = attachment;
-    }
+    if (attachment->used && strcmp(attachment->path, path) == 0) return attachment;
+    if (attachment->used) continue;
+    pthread_mutex_init(&attachment->mutex, NULL);
+    memcpy(attachment->path, path, strlen(path) + 1);
+    plan_lanes(attachment, budget_bytes);
+    attachment->used = true;
+    return attachment;
   }
-  if (found != NULL) {
-    pthread_mutex_lock(&found->mutex);
-    ++found->writers;
-    pthread_mutex_unlock(&found->mutex);
-  }
-  return found;
+  return NULL;
+}
+
+int otlpshm_attach_open(struct otlpshm_attachment** out, const char* path, uint64_t budget_bytes,
+                        bool preopen) {
+  char whole[OTLPSHM_PATH_BYTES];
+  const int status = absolute(path, whole);
+  if (status != OTLPSHM_OK) return status;
+  struct otlpshm_attachment* attachment =
+      attachment_of(whole, budget_bytes != 0 ? budget_bytes : DEFAULT_BUDGET);
+  if (attachment == NULL) return OTLPSHM_ERROR_NO_MEMORY;
+  otlpshm_attach_lock(attachment);
+  ++attachment->writers;
+  if (preopen) store_relaxed_u32(&attachment->preopen, 1);
+  otlpshm_attach_unlock(attachment);
+  *out = attachment;
+  return OTLPSHM_OK;
 }
 
 /* Nothing of it is left to read: all settled, all drops echoed. Without an ack nothing was. */
@@ -435,13 +626,13 @@ static void unlink_if_read_out(struct otlpshm_attachment* attachment,
   struct open_directory directory;
   if (!is_read_out(segment) || open_directory(attachment->path, &directory) != OTLPSHM_OK) return;
   char name[OTLPSHM_FILE_NAME_BYTES];
-  (void)snprintf(name, sizeof name, "%s.seg", segment->id);
+  otlpshm_segment_name(segment, "", ".seg", name);
   (void)otlpshm_kernel_unlink(directory.fd, name);
   (void)otlpshm_kernel_close(directory.fd);
 }
 
 void otlpshm_attach_close(struct otlpshm_attachment* attachment) {
-  pthread_mutex_lock(&attachment->mutex);
+  otlpshm_attach_lock(attachment);
   if (--attachment->writers == 0) {
     struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
     store_ordered_pointer(&attachment->current, (struct otlpshm_segment*)NULL);
@@ -457,51 +648,71 @@ void otlpshm_attach_close(struct otlpshm_attachment* attachment) {
     }
     store_relaxed_u64(&attachment->look_again_at, 0);
   }
-  pthread_mutex_unlock(&attachment->mutex);
+  otlpshm_attach_unlock(attachment);
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
 void otlpshm_attach_before_fork(void) {
-  pthread_mutex_lock(&otlpshm_attach_open_mutex);
+  otlpshm_attach_open_lock();
   for (uint32_t i = 0; i < OTLPSHM_ATTACHMENTS_MAX; ++i) {
     if (attachments[i].used) pthread_mutex_lock(&attachments[i].mutex);
   }
 }
 
-void otlpshm_attach_after_fork(void) {
+static void unlock_attachments(void) {
   for (uint32_t i = OTLPSHM_ATTACHMENTS_MAX; i-- > 0;) {
     if (attachments[i].used) pthread_mutex_unlock(&attachments[i].mutex);
   }
-  pthread_mutex_unlock(&otlpshm_attach_open_mutex);
+}
+
+void otlpshm_attach_after_fork(void) {
+  unlock_attachments();
+  otlpshm_attach_open_unlock();
+}
+
+/* What the parent took over the fork is given back at once, while the child has one thread: none
+ * can wait for it yet. Signals stay blocked until the parent is forgotten. */
+void otlpshm_attach_after_fork_in_child(void) {
+  const uint64_t before = open_signals;
+  unlock_attachments();
+  pthread_mutex_unlock(&open_mutex);
+  otlpshm_attach_forget_parent();
+  otlpshm_kernel_restore_signals(before);
+}
+
+static void forget_segment(struct otlpshm_segment* segment, uint32_t tid) {
+  if (otlpshm_segment_leave_to_frame(segment, otlpshm_thread.tid, tid)) return;
+  if (segment->phase != otlpshm_segment_empty && segment->ack != NULL) {
+    (void)otlpshm_kernel_munmap((void*)segment->ack, segment->ack_bytes);
+  }
+  memset(segment, 0, sizeof *segment);
+  for (uint32_t lane = 0; lane < OTLPSHM_LANES_MAX; ++lane) {
+    segment->lanes[lane].lease = OTLPSHM_LEASE_CLOSED;
+  }
 }
 
 /* In a child, before anything else of the library runs: the mappings of segments are not here, the
  * threads that held locks and leases are not either, and the parent's counts are the parent's. */
 void otlpshm_attach_forget_parent(void) {
   const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
-  otlpshm_attach_open_mutex = unlocked;
+  open_mutex = unlocked;
+  const uint32_t tid = otlpshm_kernel_tid();
   for (uint32_t i = 0; i < OTLPSHM_ATTACHMENTS_MAX; ++i) {
     struct otlpshm_attachment* attachment = &attachments[i];
     attachment->mutex = unlocked;
     store_relaxed_pointer(&attachment->current, (struct otlpshm_segment*)NULL);
-    for (uint32_t s = 0; s < OTLPSHM_SEGMENTS_MAX; ++s) {
-      struct otlpshm_segment* segment = &attachment->segments[s];
-      if (segment->phase != otlpshm_segment_empty && segment->ack != NULL) {
-        (void)otlpshm_kernel_munmap((void*)segment->ack, segment->ack_bytes);
-      }
-      memset(segment, 0, sizeof *segment);
-      for (uint32_t lane = 0; lane < OTLPSHM_LANES_MAX; ++lane) {
-        segment->lanes[lane].lease = OTLPSHM_LEASE_CLOSED;
-      }
-    }
+    for (uint32_t s = 0; s < OTLPSHM_SEGMENTS_MAX; ++s)
+      forget_segment(&attachment->segments[s], tid);
     memset(&attachment->gone, 0, sizeof attachment->gone);
     memset(attachment->pending, 0, sizeof attachment->pending);
     memset(&attachment->state_stat, 0, sizeof attachment->state_stat); /* perhaps half written */
     store_relaxed_u32(&attachment->tick_lease, 0);
     store_relaxed_u64(&attachment->look_again_at, 0);
     store_relaxed_u64(&attachment->tick_at, 0);
+    store_relaxed_u64(&attachment->look_at, 0);
     store_relaxed_u32(&attachment->epoch_rung, 0);
     store_relaxed_u64(&attachment->attributes_dropped, 0);
   }
+  otlpshm_thread.tid = tid;
 }

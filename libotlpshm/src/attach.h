@@ -2,7 +2,9 @@
 /* attach.h: this process and one directory: its segment, the daemon's files, the tables, counts.
  *   Owns   up to 4 attachments, in static memory, never freed.
  *   Locks  one mutex each; held to attach, attach again, register, read counts, and over fork.
- *          The span path takes it only by trylock, and never in a signal handler. */
+ *          The span path takes it only by trylock, and never in a signal handler.
+ *   Leases tick_lease, and uses of a segment: by tid, so that those of dead threads are forgotten.
+ */
 #ifndef OTLPSHM_SRC_ATTACH_H
 #define OTLPSHM_SRC_ATTACH_H
 
@@ -26,15 +28,17 @@ struct otlpshm_attachment {
   const struct otlpshm_state* state; /* null: none seen yet; its address stays once mapped */
   uint64_t record_bytes_any;         /* what fits half of every lane */
   uint64_t record_bytes_max;         /* what fits half of lane 0 */
+  uint32_t preopen;                  /* spans never enter the kernel */
   uint32_t epoch_rung;
-  uint32_t expired;    /* heartbeat unchanged for 10 s */
-  uint64_t tick_at;    /* monotonic: when to look at the daemon's files again */
+  uint32_t expired; /* heartbeat unchanged for 10 s */
+  uint64_t tick_at; /* monotonic: when to look at the daemon's files again */
   struct otlpshm_calibrations clock;
   uint32_t lane_count; /* the plan, fixed before the first segment */
   uint64_t lane_bytes[OTLPSHM_LANES_MAX];
 
   /* Slow path, atomics. */
-  uint32_t tick_lease;
+  uint32_t tick_lease;      /* a tid, or 0 */
+  uint64_t look_at;         /* monotonic: when a call other than a span's may look again */
   uint64_t look_again_at;   /* monotonic: when to try to attach again */
   uint32_t directory_there; /* 1: spans that cannot be kept are counted */
   int32_t status;           /* why nothing arrives */
@@ -48,6 +52,7 @@ struct otlpshm_attachment {
 
   /* Under the mutex. */
   pthread_mutex_t mutex;
+  uint64_t signals; /* what the thread that holds it had blocked before */
   bool used;
   uint32_t writers;
   char path[OTLPSHM_PATH_BYTES];
@@ -61,13 +66,20 @@ struct otlpshm_attachment {
   struct otlpshm_stats gone; /* counts of segments that are unmapped */
 };
 
-/* Held to open and to shut down writers, and over fork; taken before any attachment's mutex. */
-extern pthread_mutex_t otlpshm_attach_open_mutex;
+/* Held to open and to shut down writers, and over fork; taken before any attachment's mutex. All
+ * these mutexes are held with every signal blocked: a handler never interrupts their holder, so it
+ * may fork, and a thread is not cancelled while it holds one. */
+void otlpshm_attach_open_lock(void);
+void otlpshm_attach_open_unlock(void);
+void otlpshm_attach_lock(struct otlpshm_attachment* attachment);
+void otlpshm_attach_unlock(struct otlpshm_attachment* attachment);
 
-/* The attachment of a directory; counts a writer. Null when there are too many directories or the
- * path is too long. budget_bytes is used by the first writer only. The caller holds
- * otlpshm_attach_open_mutex. */
-struct otlpshm_attachment* otlpshm_attach_open(const char* path, uint64_t budget_bytes);
+/* The attachment of a directory; counts a writer. A relative path is one of the working directory
+ * of this moment. budget_bytes (0: the default) is used by the first writer only; preopen, once
+ * asked for, stays. Returns OTLPSHM_OK, INVALID_ARGUMENT (the path is too long), SYSTEM (there is
+ * no working directory), or NO_MEMORY (too many directories). The caller holds the open lock. */
+int otlpshm_attach_open(struct otlpshm_attachment** out, const char* path, uint64_t budget_bytes,
+                        bool preopen);
 
 /* Uncounts a writer; the last one gives the segment up, and unlinks it when nothing of it is left
  * to read. */
@@ -77,11 +89,18 @@ void otlpshm_attach_close(struct otlpshm_attachment* attachment);
  * Not async-signal-safe. Returns the segment or null. */
 struct otlpshm_segment* otlpshm_attach_now(struct otlpshm_attachment* attachment, uint64_t now);
 
-/* Leaves a reaped segment and attaches anew. True when another segment is current. */
+/* False for the spans of a program that asked for preopen: they drop instead. */
+static inline bool otlpshm_attach_may_enter_kernel(const struct otlpshm_attachment* attachment) {
+  return load_relaxed_u32(&attachment->preopen) == 0;
+}
+
+/* Leaves a reaped segment and attaches anew; null: another thread is at it. Waits for another
+ * thread that is at it, 2 ms at most. True when another segment is current. Not async-signal-safe.
+ */
 bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_segment* reaped);
 
-/* Counts a use of a segment's mapping by a thread without a lease. False when the segment is not
- * current any more. */
+/* Notes a use of a segment's mapping by a thread without a lease. False when the segment is not
+ * current any more, or too many threads use it at once. */
 bool otlpshm_attach_use(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment);
 void otlpshm_attach_unuse(struct otlpshm_segment* segment);
 
@@ -101,18 +120,33 @@ int otlpshm_attach_scope(struct otlpshm_attachment* attachment, const uint8_t* b
 /* Fills everything of stats but size. */
 void otlpshm_attach_stats(struct otlpshm_attachment* attachment, struct otlpshm_stats* stats);
 
-/* Looks for the daemon's files and at its heartbeat. */
+/* Looks for the daemon's files and at its heartbeat. full: no lane took a span, so an ack is worth
+ * looking for, and lanes of threads that are gone are taken back. Async-signal-safe. */
 void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bool full);
 
-/* Every 100 ms at the most. full: the lanes are, so an ack is worth looking for. */
-static inline void otlpshm_attach_tick(struct otlpshm_attachment* attachment, uint64_t now,
-                                       bool full) {
-  if (now >= load_relaxed_u64(&attachment->tick_at)) otlpshm_attach_look(attachment, now, full);
+/* The same without entering the kernel: at the heartbeat, the published clock, the leases. */
+void otlpshm_attach_glance(struct otlpshm_attachment* attachment, uint64_t now);
+
+/* Every 100 ms at the most, in a span. */
+static inline void otlpshm_attach_tick_of_span(struct otlpshm_attachment* attachment, uint64_t now,
+                                               bool full) {
+  if (now < load_relaxed_u64(&attachment->tick_at)) return;
+  if (otlpshm_attach_may_enter_kernel(attachment)) {
+    otlpshm_attach_look(attachment, now, full);
+  } else {
+    otlpshm_attach_glance(attachment, now);
+  }
 }
 
-/* fork: no child holds the descriptor of a segment in the making, or a locked mutex. */
+/* Every 100 ms at the most, in calls that may enter the kernel whatever was asked for. With preopen
+ * it is they who attach and attach anew. Not async-signal-safe; not under the mutex. */
+void otlpshm_attach_tick(struct otlpshm_attachment* attachment, uint64_t now, bool full);
+
+/* fork: no child holds the descriptor of a segment in the making, or a locked mutex. The last is
+ * for a child in which no handler ran. */
 void otlpshm_attach_before_fork(void);
 void otlpshm_attach_after_fork(void);
+void otlpshm_attach_after_fork_in_child(void);
 void otlpshm_attach_forget_parent(void);
 
 #endif

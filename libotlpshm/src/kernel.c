@@ -7,12 +7,15 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "ordering.h"
 #if defined(__x86_64__)
 #include <asm/prctl.h>
 #ifndef ARCH_GET_CPUID
@@ -149,4 +152,27 @@ uint32_t otlpshm_kernel_allowed_cpus(void) {
     cpus += (uint32_t)__builtin_popcountl(mask[word]);
   }
   return cpus == 0 ? 1 : cpus;
+}
+
+long otlpshm_kernel_working_directory(char* out, size_t bytes) {
+  return call(SYS_getcwd, (long)out, (long)bytes, 0, 0, 0, 0);
+}
+
+/* The C library keeps two signals for itself that sigprocmask(3) would leave out: one cancels. */
+uint64_t otlpshm_kernel_block_signals(void) {
+  const uint64_t all = UINT64_MAX;
+  uint64_t before = 0;
+  (void)call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, sizeof before, 0, 0);
+  return before;
+}
+
+void otlpshm_kernel_restore_signals(uint64_t before) {
+  (void)call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
+}
+
+bool otlpshm_kernel_thread_is_gone(uint32_t tid) {
+  if (tid == 0 || tid > INT32_MAX) return false;
+  if (call(SYS_tgkill, (long)otlpshm_kernel_pid(), (long)tid, 0, 0, 0, 0) != -ESRCH) return false;
+  acquire_fence(); /* SYNC(note): with the locks that the kernel took to end the thread */
+  return true;
 }

@@ -30,9 +30,17 @@ long otlpshm_kernel_madvise(void* base, size_t bytes, int advice);
 long otlpshm_kernel_futex_wake(const uint32_t* word, uint32_t count);
 long otlpshm_kernel_random(void* bytes, size_t count);
 long otlpshm_kernel_sleep(uint64_t nanoseconds);
+long otlpshm_kernel_working_directory(char* out, size_t bytes); /* the length, its end included */
 bool otlpshm_kernel_allows_tsc(void); /* to this thread: RDTSC, and CPUID, which tells of it */
 uint32_t otlpshm_kernel_tid(void);
 uint32_t otlpshm_kernel_pid(void);
 uint32_t otlpshm_kernel_allowed_cpus(void); /* at least 1 */
+
+/* Blocks every signal for this thread; returns what to restore. */
+uint64_t otlpshm_kernel_block_signals(void);
+void otlpshm_kernel_restore_signals(uint64_t before);
+
+/* True when no thread of this process has this tid. What it stored is visible afterwards. */
+bool otlpshm_kernel_thread_is_gone(uint32_t tid);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "attach.h"
 #include "doorbell.h"
+#include "kernel.h"
 #include "otlpshm/otlpshm.h"
 #include "process.h"
 
@@ -193,10 +194,9 @@ static enum lane_result try_segment(struct otlpshm_attachment* attachment,
 }
 _Static_assert(OTLPSHM_LANES_MAX <= 64, "a lane is a bit of `full`");
 
-static inline int committed(struct otlpshm_attachment* attachment, uint64_t now) {
-  otlpshm_doorbell(attachment);
-  otlpshm_attach_tick(attachment, now, false);
-  return OTLPSHM_OK;
+static inline void after_attempt(struct otlpshm_attachment* attachment, uint64_t now, bool full) {
+  if (otlpshm_attach_may_enter_kernel(attachment)) otlpshm_doorbell(attachment);
+  otlpshm_attach_tick_of_span(attachment, now, full);
 }
 
 static __attribute__((noinline)) int commit_elsewhere(struct otlpshm_attachment* attachment,
@@ -209,16 +209,21 @@ static __attribute__((noinline)) int commit_elsewhere(struct otlpshm_attachment*
         return otlpshm_attach_drop(attachment, otlpshm_drop_record_too_large);
       }
       const enum lane_result result = try_segment(attachment, segment, record, now);
-      if (result == lane_committed) return committed(attachment, now);
+      if (result == lane_committed) {
+        after_attempt(attachment, now, false);
+        return OTLPSHM_OK;
+      }
       /* Leases that another thread closed, because it attaches anew, look busy. */
       if (result != lane_reaped && load_acquire_pointer(&attachment->current) == segment) {
-        otlpshm_doorbell(attachment);
-        otlpshm_attach_tick(attachment, now, true);
+        after_attempt(attachment, now, true);
         return otlpshm_attach_drop(
             attachment, result == lane_busy ? otlpshm_drop_lanes_busy : otlpshm_drop_lane_full);
       }
     }
-    if (!may_attach || !otlpshm_attach_again(attachment, segment)) break;
+    if (!may_attach || !otlpshm_attach_may_enter_kernel(attachment) ||
+        !otlpshm_attach_again(attachment, segment)) {
+      break;
+    }
   }
   return otlpshm_attach_drop(attachment, otlpshm_drop_no_segment);
 }
@@ -231,8 +236,45 @@ int otlpshm_lane_commit(struct otlpshm_attachment* attachment, const struct otlp
     /* The lease of a lane that is not open is closed, so a preference needs no check. */
     struct otlpshm_lane* lane = &segment->lanes[otlpshm_thread.lane];
     if (LIKELY(try_lane(segment, lane, record, now) == lane_committed)) {
-      return committed(attachment, now);
+      after_attempt(attachment, now, false);
+      return OTLPSHM_OK;
     }
   }
   return commit_elsewhere(attachment, record, now, may_attach);
+}
+
+/* ---- lanes of threads that are gone ------------------------------------------------------------
+ */
+
+/* The caller holds the lease. False when the control page says what no commit can have left: then
+ * the lane stays lost. */
+static bool recover(struct otlpshm_lane* lane) {
+  const uint64_t tail = load_relaxed_u64(&lane->control->tail);
+  const uint64_t noted = load_relaxed_u64(&lane->tail);
+  const uint64_t sequence = tail == noted ? load_relaxed_u64(&lane->sequence)
+                                          : load_relaxed_u64(&lane->control->sequence);
+  if (tail % OTLPSHM_RECORD_ALIGNMENT != 0 || noted - tail > OTLPSHM_RECORD_BYTES_MAX) return false;
+  lane->tail = tail;
+  lane->sequence = sequence;
+  lane->offset = tail % lane->bytes;
+  lane->limit = tail; /* the next record looks at release and at memory again */
+  store_release_u64(&lane->control->sequence, sequence); /* SYNC(note) */
+  return true;
+}
+
+void otlpshm_lane_reclaim(struct otlpshm_segment* segment, uint32_t tid) {
+  const uint32_t open = load_relaxed_u32(&segment->lanes_open);
+  for (uint32_t index = 0; index < open; ++index) {
+    struct otlpshm_lane* lane = &segment->lanes[index];
+    const uint32_t holder = load_relaxed_u32(&lane->lease);
+    if (holder == OTLPSHM_LEASE_FREE || holder == OTLPSHM_LEASE_CLOSED) continue;
+    if (!otlpshm_kernel_thread_is_gone(holder) || !take_u32(&lane->lease, holder, tid)) continue;
+    store_release_u32(&lane->lease, recover(lane) ? OTLPSHM_LEASE_FREE : holder); /* SYNC(lease) */
+  }
+  const uint32_t opener = load_relaxed_u32(&segment->open_lease);
+  if (otlpshm_kernel_thread_is_gone(opener)) {
+    /* It may have counted the lane as open and not yet freed its lease. */
+    (void)take_u32(&segment->lanes[open - 1].lease, OTLPSHM_LEASE_CLOSED, OTLPSHM_LEASE_FREE);
+    (void)take_u32(&segment->open_lease, opener, 0); /* SYNC(lease) */
+  }
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct otlpshm_attachment;
+struct otlpshm_segment;
 
 /* A record on its way into a lane; not changed by it. size, position_low and sequence of the header
  * are filled in on the way. */
@@ -26,5 +27,10 @@ struct otlpshm_record {
  * may_attach: not in a signal handler. Thread-safe; async-signal-safe without may_attach. */
 int otlpshm_lane_commit(struct otlpshm_attachment* attachment, const struct otlpshm_record* record,
                         uint64_t now, bool may_attach);
+
+/* Takes back the lanes whose holder is gone: a thread that ended, was cancelled or was killed in
+ * the middle of a commit. What it had committed stays; what it had not is not seen. The caller
+ * holds tick_lease and a use of the segment, with signals blocked. */
+void otlpshm_lane_reclaim(struct otlpshm_segment* segment, uint32_t tid);
 
 #endif

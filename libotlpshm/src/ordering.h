@@ -47,10 +47,10 @@ static inline bool take_u32(uint32_t* word, uint32_t from, uint32_t to) {
   return __atomic_compare_exchange_n(word, &from, to, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
-/* A count of users beside a pointer that may be withdrawn: user adds, then looks at the pointer;
- * withdrawer clears the pointer, then looks at the count. Both need one total order. */
-static inline void add_ordered_u32(uint32_t* word, uint32_t value) {
-  (void)__atomic_fetch_add(word, value, __ATOMIC_SEQ_CST);
+/* Uses beside a pointer that may be withdrawn: a user notes its use, then looks at the pointer;
+ * who withdraws clears the pointer, then looks at the uses. Both need one total order. */
+static inline bool take_ordered_u32(uint32_t* word, uint32_t from, uint32_t to) {
+  return __atomic_compare_exchange_n(word, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 static inline uint32_t load_ordered_u32(const uint32_t* word) {
   return __atomic_load_n(word, __ATOMIC_SEQ_CST);

@@ -29,13 +29,11 @@ static uint64_t fresh_nonce(void) {
   return nonce | 1;
 }
 
-/* The kernel has wiped the page; where it cannot, this does. The mutexes that the parent took over
- * the fork are given back at once, while the child has one thread: none can wait for them yet. */
+/* The kernel has wiped the page; where it cannot, this does. */
 static void wipe_in_child(void) {
-  otlpshm_attach_after_fork();
   store_relaxed_u32(&otlpshm_process->renewing, 0);
   store_relaxed_u64(&otlpshm_process->nonce, 0);
-  otlpshm_attach_forget_parent();
+  otlpshm_attach_after_fork_in_child();
   store_relaxed_u32(&otlpshm_process->forgotten, 1);
 }
 

@@ -31,7 +31,7 @@ extern _Thread_local struct otlpshm_thread otlpshm_thread
     __attribute__((tls_model("initial-exec")));
 
 /* Makes the page and the first nonce, once. Returns false when the kernel gives no page. The caller
- * holds otlpshm_attach_open_mutex. */
+ * holds the open lock (attach.h). */
 bool otlpshm_process_start(void);
 
 /* Slow path of otlpshm_process_ready. */

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -25,6 +24,7 @@
 #define LANE_0_UNITS 16u                     /* 1 MiB */
 #define POPULATE_BYTES (UINT64_C(256) << 10) /* some 30 us of the kernel's time */
 #define GROW_RETRY_NANO UINT64_C(1000000000)
+#define LOST_NANO UINT64_C(1000000000)
 #define ACK_TRIES 3
 
 uint32_t otlpshm_segment_plan(uint64_t budget_bytes, uint32_t cpus,
@@ -102,6 +102,7 @@ static void fill_lanes(struct otlpshm_segment* segment, const uint64_t* lane_byt
     lane->populated = segment->areas_allocated ? lane->bytes : 0;
     lane->area = area;
     lane->control = &controls[index];
+    store_relaxed_u64(&lane->held_since, 0);
     area += lane_bytes[index];
   }
 }
@@ -141,8 +142,9 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
   store_relaxed_u32(&segment->lane_count, lane_count); /* a late thread may be looking */
   segment->bytes = OTLPSHM_LANE_AREAS_OFFSET;
   for (uint32_t lane = 0; lane < segment->lane_count; ++lane) segment->bytes += lane_bytes[lane];
-  segment->open_lease = 0;
+  store_relaxed_u32(&segment->open_lease, 0);
   store_relaxed_u64(&segment->grow_again_at, 0);
+  segment->inherited = false;
   segment->areas_allocated = false;
   segment->ack = NULL;
   for (uint32_t lane = 0; lane < OTLPSHM_LANES_MAX; ++lane) {
@@ -156,12 +158,14 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
   uint8_t id[16];
   if (otlpshm_kernel_random(id, sizeof id) != sizeof id) return OTLPSHM_ERROR_SYSTEM;
   for (size_t i = 0; i < sizeof id; ++i) {
-    (void)snprintf(segment->id + 2 * i, 3, "%02x", id[i]);
+    segment->id[2 * i] = "0123456789abcdef"[id[i] >> 4];
+    segment->id[2 * i + 1] = "0123456789abcdef"[id[i] & 15];
   }
+  segment->id[OTLPSHM_ID_CHARACTERS] = '\0';
   char temporary[OTLPSHM_FILE_NAME_BYTES];
   char name[OTLPSHM_FILE_NAME_BYTES];
-  (void)snprintf(temporary, sizeof temporary, ".%s.seg.tmp", segment->id);
-  (void)snprintf(name, sizeof name, "%s.seg", segment->id);
+  otlpshm_segment_name(segment, ".", ".seg.tmp", temporary);
+  otlpshm_segment_name(segment, "", ".seg", name);
 
   const long fd =
       otlpshm_kernel_openat(directory, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
@@ -216,14 +220,82 @@ bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_la
   return true;
 }
 
+/* The kernel hands tids out in a circle: one does not come again between question and answer. */
+static bool forget_gone(uint32_t* word, uint32_t to) {
+  const uint32_t tid = load_ordered_u32(word);
+  return otlpshm_kernel_thread_is_gone(tid) && take_u32(word, tid, to);
+}
+
 bool otlpshm_segment_close_leases(struct otlpshm_segment* segment) {
-  bool all_closed = load_ordered_u32(&segment->users) == 0;
+  bool all_closed = true;
+  for (uint32_t i = 0; i < OTLPSHM_USES_MAX; ++i) {
+    all_closed = (load_ordered_u32(&segment->uses[i]) == 0 || forget_gone(&segment->uses[i], 0)) &&
+                 all_closed;
+  }
   for (uint32_t index = 0; index < segment->lane_count; ++index) {
     uint32_t* lease = &segment->lanes[index].lease;
-    (void)take_u32(lease, OTLPSHM_LEASE_FREE, OTLPSHM_LEASE_CLOSED); /* SYNC(lease) */
-    all_closed = all_closed && load_acquire_u32(lease) == OTLPSHM_LEASE_CLOSED;
+    const bool closed =
+        take_u32(lease, OTLPSHM_LEASE_FREE, OTLPSHM_LEASE_CLOSED) || /* SYNC(lease) */
+        load_acquire_u32(lease) == OTLPSHM_LEASE_CLOSED || forget_gone(lease, OTLPSHM_LEASE_CLOSED);
+    all_closed = closed && all_closed;
   }
   return all_closed;
+}
+
+bool otlpshm_segment_leave_to_frame(struct otlpshm_segment* segment, uint32_t tid_in_parent,
+                                    uint32_t tid) {
+  bool is_in_use = false;
+  for (uint32_t i = 0; i < OTLPSHM_USES_MAX; ++i) {
+    const bool is_mine = load_relaxed_u32(&segment->uses[i]) == tid_in_parent;
+    store_relaxed_u32(&segment->uses[i], is_mine ? tid : 0);
+    is_in_use = is_in_use || is_mine;
+  }
+  for (uint32_t index = 0; index < OTLPSHM_LANES_MAX; ++index) {
+    uint32_t* lease = &segment->lanes[index].lease;
+    const bool is_mine = load_relaxed_u32(lease) == tid_in_parent;
+    store_relaxed_u32(lease, is_mine ? tid : OTLPSHM_LEASE_CLOSED);
+    is_in_use = is_in_use || is_mine;
+  }
+  void* base = segment->base;
+  if (!is_in_use || tid_in_parent == 0 || segment->phase == otlpshm_segment_empty ||
+      otlpshm_kernel_mmap(&base, segment->bytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1) != 0) {
+    return false;
+  }
+  segment->phase = otlpshm_segment_retired;
+  segment->inherited = true;
+  return true;
+}
+
+uint32_t otlpshm_segment_watch(struct otlpshm_segment* segment, uint64_t now) {
+  uint32_t lost = 0;
+  for (uint32_t index = 0; index < load_relaxed_u32(&segment->lanes_open); ++index) {
+    struct otlpshm_lane* lane = &segment->lanes[index];
+    const uint32_t holder = load_relaxed_u32(&lane->lease);
+    const uint64_t tail = load_relaxed_u64(&lane->tail);
+    if (holder == OTLPSHM_LEASE_FREE || holder == OTLPSHM_LEASE_CLOSED) {
+      store_relaxed_u64(&lane->held_since, 0);
+    } else if (load_relaxed_u64(&lane->held_since) == 0 ||
+               load_relaxed_u32(&lane->held_by) != holder ||
+               load_relaxed_u64(&lane->held_tail) != tail) {
+      store_relaxed_u32(&lane->held_by, holder);
+      store_relaxed_u64(&lane->held_tail, tail);
+      store_relaxed_u64(&lane->held_since, now);
+    } else if (now > load_relaxed_u64(&lane->held_since) + LOST_NANO) {
+      ++lost;
+    }
+  }
+  return lost;
+}
+
+void otlpshm_segment_name(const struct otlpshm_segment* segment, const char* prefix,
+                          const char* suffix, char out[OTLPSHM_FILE_NAME_BYTES]) {
+  char* at = out;
+  while (*prefix != '\0') *at++ = *prefix++;
+  memcpy(at, segment->id, OTLPSHM_ID_CHARACTERS);
+  at += OTLPSHM_ID_CHARACTERS;
+  while (*suffix != '\0') *at++ = *suffix++;
+  *at = '\0';
 }
 
 void otlpshm_segment_unmap(struct otlpshm_segment* segment) {

@@ -17,6 +17,8 @@
 
 #define OTLPSHM_LEASE_FREE 0u
 #define OTLPSHM_LEASE_CLOSED UINT32_MAX
+#define OTLPSHM_LEASE_UNKNOWN (UINT32_MAX - 1) /* of a thread without a tid: never gone */
+#define OTLPSHM_USES_MAX 16u
 #define OTLPSHM_ID_CHARACTERS 32u
 #define OTLPSHM_FILE_NAME_BYTES 64u
 
@@ -33,7 +35,11 @@ struct otlpshm_lane {
   struct otlpshm_lane_control* control;
   uint64_t release;   /* last good release that was read */
   uint64_t populated; /* bytes of the area that have memory behind them */
-  uint64_t apart[6];
+  /* Of those that watch leases, atomics: see otlpshm_segment_watch. */
+  uint64_t held_since; /* monotonic; 0: it was free */
+  uint64_t held_tail;
+  uint32_t held_by;
+  uint32_t apart[7];
 } __attribute__((aligned(128)));
 _Static_assert(sizeof(struct otlpshm_lane) == 128, "a lease shares no line with its neighbour's");
 
@@ -45,21 +51,24 @@ enum otlpshm_segment_phase {
 
 struct otlpshm_segment {
   struct otlpshm_lane lanes[OTLPSHM_LANES_MAX];
-  enum otlpshm_segment_phase phase; /* under the attach mutex */
-  uint32_t users; /* threads that touch the mapping without a lease, and some that just look */
-  uint32_t lane_count;
-  uint32_t lanes_open;    /* copy of the shared word, for those without a lease */
-  uint32_t open_lease;    /* tid of the thread that opens a lane, or 0 */
-  bool areas_allocated;   /* all of them, at attach: the kernel cannot populate */
-  uint64_t grow_again_at; /* monotonic; memory was short */
+  const struct otlpshm_ack_header* ack; /* null until the daemon has made it */
+  struct otlpshm_control* control;
   uint8_t* base;
   uint64_t bytes;
-  struct otlpshm_control* control;
-  const struct otlpshm_ack_header* ack; /* null until the daemon has made it */
+  uint32_t lane_count;
+  uint32_t lanes_open;              /* copy of the shared word, for those without a lease */
+  enum otlpshm_segment_phase phase; /* under the attach mutex */
+  bool areas_allocated;             /* all of them, at attach: the kernel cannot populate */
+  bool inherited;                   /* a parent's, for a frame that goes on in the child */
   uint64_t ack_bytes;
   dev_t ack_device;
   ino_t ack_inode;
   char id[OTLPSHM_ID_CHARACTERS + 1];
+
+  /* Tids of threads that touch the mapping without a lease, and of some that just look; or 0. */
+  uint32_t uses[OTLPSHM_USES_MAX] __attribute__((aligned(128)));
+  uint32_t open_lease;    /* tid of the thread that opens a lane, or 0 */
+  uint64_t grow_again_at; /* monotonic; memory was short */
 };
 
 /* Sizes of the lanes for a budget and a number of CPUs; returns the number of lanes. */
@@ -68,7 +77,7 @@ uint32_t otlpshm_segment_plan(uint64_t budget_bytes, uint32_t cpus,
 
 /* Makes, locks, maps and names a new segment in an empty struct. directory is open; mode is the
  * file's. All leases are closed: a thread that still knows the struct from its last life must not
- * write before the tables are there. users is left alone, for the same thread may be counting.
+ * write before the tables are there. uses are left alone, for the same thread may be noting one.
  * Returns 0 or a negative otlpshm_status; nothing is left behind on failure.
  * Under the attach mutex. */
 int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsigned mode,
@@ -100,9 +109,25 @@ void otlpshm_segment_open_lane(struct otlpshm_segment* segment, uint32_t tid);
 bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_lane* lane,
                               uint64_t bytes, uint64_t now);
 
-/* Closes the leases that are free. True when all are closed and nobody uses the mapping.
- * Under the attach mutex, once the segment is retired. */
+/* Closes the leases that are free, and those of threads that are gone, whose uses it forgets. True
+ * when all are closed and nobody uses the mapping. Under the attach mutex, once the segment is
+ * retired. */
 bool otlpshm_segment_close_leases(struct otlpshm_segment* segment);
+
+/* Leaves a parent's segment, in its child, to the frame of this very thread that a fork interrupted
+ * and that goes on when the handler returns: harmless memory where the mapping was, its leases and
+ * uses under its new tid. False when there is no such frame. */
+bool otlpshm_segment_leave_to_frame(struct otlpshm_segment* segment, uint32_t tid_in_parent,
+                                    uint32_t tid);
+
+/* Notes since when each lease has been held. Returns how many lanes have been held for over a
+ * second without a commit: by a thread that is gone, that jumped out of a commit, or that stands
+ * still. The caller holds a use, or the attach mutex. */
+uint32_t otlpshm_segment_watch(struct otlpshm_segment* segment, uint64_t now);
+
+/* Makes the names of files: prefix, id, suffix. */
+void otlpshm_segment_name(const struct otlpshm_segment* segment, const char* prefix,
+                          const char* suffix, char out[OTLPSHM_FILE_NAME_BYTES]);
 
 /* Unmaps a segment whose leases are closed, and empties the struct. Under the attach mutex. */
 void otlpshm_segment_unmap(struct otlpshm_segment* segment);

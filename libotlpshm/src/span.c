@@ -153,7 +153,7 @@ static bool can_record(struct otlpshm_attachment* attachment, uint32_t flags) {
   if (attachment == NULL) return false;
   if (otlpshm_process_ready()) {
     if (load_acquire_pointer(&attachment->current) != NULL) return true;
-    if ((flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0 &&
+    if ((flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0 && otlpshm_attach_may_enter_kernel(attachment) &&
         otlpshm_attach_now(attachment, otlpshm_clock_coarse()) != NULL) {
       return true;
     }

@@ -16,12 +16,11 @@
 #include "resource.h"
 
 #define DEFAULT_DIRECTORY "/run/otlpshm"
-#define DEFAULT_LANE_BYTES_BUDGET (16u << 20)
 #define MILLISECOND UINT64_C(1000000)
 #define FLUSH_PAUSE_MIN (MILLISECOND / 2)
 #define FLUSH_PAUSE_MAX (10 * MILLISECOND)
 
-static struct otlpshm_writer writers[OTLPSHM_WRITERS_MAX]; /* under otlpshm_attach_open_mutex */
+static struct otlpshm_writer writers[OTLPSHM_WRITERS_MAX]; /* under the open lock */
 
 const char* otlpshm_version(void) {
   return OTLPSHM_VERSION_STRING;
@@ -120,13 +119,11 @@ static int register_rows(struct otlpshm_attachment* attachment,
 static int attach_writer(struct otlpshm_writer* writer,
                          const struct otlpshm_writer_options* options) {
   const char* directory = directory_of(options);
-  if (strlen(directory) >= OTLPSHM_PATH_BYTES) return OTLPSHM_ERROR_INVALID_ARGUMENT;
   if (!otlpshm_process_start()) return OTLPSHM_ERROR_NO_MEMORY;
   (void)otlpshm_process_ready();
-  struct otlpshm_attachment* attachment =
-      otlpshm_attach_open(directory, options->lane_bytes_budget != 0 ? options->lane_bytes_budget
-                                                                     : DEFAULT_LANE_BYTES_BUDGET);
-  if (attachment == NULL) return OTLPSHM_ERROR_NO_MEMORY;
+  struct otlpshm_attachment* attachment = NULL;
+  const int status = otlpshm_attach_open(&attachment, directory, options->lane_bytes_budget, false);
+  if (status != OTLPSHM_OK) return status;
   const int scope_index = register_rows(attachment, options);
   if (scope_index < 0) {
     otlpshm_attach_close(attachment);
@@ -154,7 +151,7 @@ int otlpshm_writer_open(struct otlpshm_writer** out, const struct otlpshm_writer
   const int errno_before = errno;
   int status = OTLPSHM_ERROR_NO_MEMORY;
   (void)otlpshm_process_ready(); /* in a child this makes the mutexes anew */
-  pthread_mutex_lock(&otlpshm_attach_open_mutex);
+  otlpshm_attach_open_lock();
   for (uint32_t i = 0; i < OTLPSHM_WRITERS_MAX && *out == NULL; ++i) {
     struct otlpshm_writer* writer = &writers[i];
     const uint32_t generation = load_relaxed_u32(&writer->generation);
@@ -167,7 +164,7 @@ int otlpshm_writer_open(struct otlpshm_writer** out, const struct otlpshm_writer
     store_release_u32(&writer->generation, generation + 1);
     *out = writer;
   }
-  pthread_mutex_unlock(&otlpshm_attach_open_mutex);
+  otlpshm_attach_open_unlock();
   errno = errno_before;
   return status;
 }
@@ -186,7 +183,7 @@ struct flush {
 };
 
 static void note_tails(struct otlpshm_attachment* attachment, struct flush* flush) {
-  pthread_mutex_lock(&attachment->mutex);
+  otlpshm_attach_lock(attachment);
   flush->segment = load_relaxed_pointer(&attachment->current);
   if (flush->segment != NULL) {
     memcpy(flush->id, flush->segment->id, sizeof flush->id);
@@ -196,13 +193,13 @@ static void note_tails(struct otlpshm_attachment* attachment, struct flush* flus
     }
     add_relaxed_u64(&flush->segment->control->flush_request, 1);
   }
-  pthread_mutex_unlock(&attachment->mutex);
+  otlpshm_attach_unlock(attachment);
 }
 
 /* A segment that is not current any more was reaped, and so drained. */
 static bool is_settled(struct otlpshm_attachment* attachment, const struct flush* flush) {
   bool settled = true;
-  pthread_mutex_lock(&attachment->mutex);
+  otlpshm_attach_lock(attachment);
   const struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
   if (segment == flush->segment && segment != NULL && strcmp(segment->id, flush->id) == 0) {
     for (uint32_t lane = 0; lane < flush->lanes && settled; ++lane) {
@@ -211,7 +208,7 @@ static bool is_settled(struct otlpshm_attachment* attachment, const struct flush
                                             copy.release >= flush->tails[lane]);
     }
   }
-  pthread_mutex_unlock(&attachment->mutex);
+  otlpshm_attach_unlock(attachment);
   return settled;
 }
 
@@ -222,10 +219,10 @@ static bool has_daemon(const struct otlpshm_attachment* attachment) {
 
 /* A daemon that lives makes one within a scan: worth waiting for, and no daemon without. */
 static bool has_ack(struct otlpshm_attachment* attachment) {
-  pthread_mutex_lock(&attachment->mutex);
+  otlpshm_attach_lock(attachment);
   const struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
   const bool has = segment != NULL && load_relaxed_pointer(&segment->ack) != NULL;
-  pthread_mutex_unlock(&attachment->mutex);
+  otlpshm_attach_unlock(attachment);
   return has;
 }
 
@@ -263,13 +260,13 @@ int otlpshm_shutdown(struct otlpshm_writer* writer, uint32_t timeout_ms) {
   (void)otlpshm_process_ready(); /* in a child this makes the mutexes anew */
   struct otlpshm_attachment* attachment = NULL;
   bool closed = false;
-  pthread_mutex_lock(&otlpshm_attach_open_mutex);
+  otlpshm_attach_open_lock();
   if (is_open(writer)) {
     attachment = writer->attachment;
     store_release_u32(&writer->generation, load_relaxed_u32(&writer->generation) + 1);
     closed = true;
   }
-  pthread_mutex_unlock(&otlpshm_attach_open_mutex);
+  otlpshm_attach_open_unlock();
   if (attachment != NULL) otlpshm_attach_close(attachment);
   return closed ? status : OTLPSHM_ERROR_SHUTDOWN;
 }
@@ -302,7 +299,7 @@ int otlpshm_writer_status(struct otlpshm_writer* writer) {
   otlpshm_attach_tick(attachment, now, false);
   if (!has_daemon(attachment)) return OTLPSHM_ERROR_NO_DAEMON;
   int status = OTLPSHM_ERROR_NO_DAEMON;
-  pthread_mutex_lock(&attachment->mutex);
+  otlpshm_attach_lock(attachment);
   const struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
   const struct otlpshm_ack_header* ack =
       segment == NULL ? NULL : load_acquire_pointer(&segment->ack);
@@ -310,6 +307,6 @@ int otlpshm_writer_status(struct otlpshm_writer* writer) {
     status = load_relaxed_u32(&ack->state) == otlpshm_ack_quarantined ? OTLPSHM_ERROR_UNTRUSTED
                                                                       : OTLPSHM_OK;
   }
-  pthread_mutex_unlock(&attachment->mutex);
+  otlpshm_attach_unlock(attachment);
   return status;
 }

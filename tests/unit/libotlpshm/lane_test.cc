@@ -8,6 +8,7 @@
 namespace otlpshm::library {
 namespace {
 
+constexpr std::uint32_t kAnother = 0x80000001;  // no tid of this process, and never gone
 constexpr std::uint64_t kSecond = 1'000'000'000;
 
 // A daemon and a producer in one child.
@@ -184,13 +185,13 @@ TEST_CASE("lane: a lane that is leased is never waited for, another one opens") 
     Scene scene(directory, 23 * kSmall);
     (void)otlpshm_process_ready();
     for (std::uint32_t lane = 0; lane + 1 < scene.current()->lane_count; ++lane) {
-      REQUIRE(take_u32(&scene.current()->lanes[lane].lease, OTLPSHM_LEASE_FREE, 4711));
+      REQUIRE(take_u32(&scene.current()->lanes[lane].lease, OTLPSHM_LEASE_FREE, kAnother));
       REQUIRE(commit_record(scene.attachment, 88, 'x') == OTLPSHM_OK);
       REQUIRE(scene.segment.lanes_open() == lane + 2);
       REQUIRE(scene.segment.sequence(lane + 1) == 1);
     }
     const std::uint32_t last = scene.current()->lane_count - 1;
-    REQUIRE(take_u32(&scene.current()->lanes[last].lease, OTLPSHM_LEASE_FREE, 4711));
+    REQUIRE(take_u32(&scene.current()->lanes[last].lease, OTLPSHM_LEASE_FREE, kAnother));
     REQUIRE(commit_record(scene.attachment, 88, 'x') == OTLPSHM_ERROR_DROPPED);
     REQUIRE(scene.segment.dropped(otlpshm_drop_lanes_busy) == 1);
     REQUIRE(scene.segment.dropped_total() == 1);
@@ -219,7 +220,7 @@ TEST_CASE("lane: with one lane leased and the others full it is full, for busy m
     while (commit_record(scene.attachment, 1024, 'x') == OTLPSHM_OK) {
     }
     REQUIRE(scene.segment.dropped(otlpshm_drop_lane_full) == 1);
-    REQUIRE(take_u32(&scene.current()->lanes[1].lease, OTLPSHM_LEASE_FREE, 4711));
+    REQUIRE(take_u32(&scene.current()->lanes[1].lease, OTLPSHM_LEASE_FREE, kAnother));
     REQUIRE(commit_record(scene.attachment, 1024, 'x') == OTLPSHM_ERROR_DROPPED);
     REQUIRE(scene.segment.dropped(otlpshm_drop_lane_full) == 2);
     REQUIRE(scene.segment.dropped(otlpshm_drop_lanes_busy) == 0);
@@ -230,7 +231,7 @@ TEST_CASE("lane: a thread stays with the lane that took its record") {
   const PrivateDirectory directory;
   in_child([&] {
     Scene scene(directory, 18 * kSmall);
-    REQUIRE(take_u32(&scene.current()->lanes[0].lease, OTLPSHM_LEASE_FREE, 4711));
+    REQUIRE(take_u32(&scene.current()->lanes[0].lease, OTLPSHM_LEASE_FREE, kAnother));
     REQUIRE(commit_record(scene.attachment, 88, 'x') == OTLPSHM_OK);
     store_release_u32(&scene.current()->lanes[0].lease, OTLPSHM_LEASE_FREE);
     for (int i = 0; i < 10; ++i) REQUIRE(commit_record(scene.attachment, 88, 'x') == OTLPSHM_OK);
@@ -292,7 +293,7 @@ TEST_CASE("lane: a lease that is held keeps the mapping of a reaped segment") {
   in_child([&] {
     Scene scene(directory);
     otlpshm_segment* old = scene.current();
-    REQUIRE(take_u32(&old->lanes[0].lease, OTLPSHM_LEASE_FREE, 4711));
+    REQUIRE(take_u32(&old->lanes[0].lease, OTLPSHM_LEASE_FREE, kAnother));
     scene.ack.set_state(3);
     REQUIRE(otlpshm_attach_again(scene.attachment, old));
     REQUIRE(scene.current() != old);

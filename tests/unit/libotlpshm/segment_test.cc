@@ -15,6 +15,7 @@
 namespace otlpshm::library {
 namespace {
 
+constexpr std::uint32_t kAnother = 0x80000001;  // no tid of this process, and never gone
 constexpr std::uint64_t kUnit = 65536;
 
 struct Plan {
@@ -188,25 +189,25 @@ TEST_CASE("segment: leases close when free, and not while one or a use is held")
   const PrivateDirectory directory;
   Alone alone(directory.path(), 2 << 20);
   otlpshm_segment_start(&alone.segment);
-  alone.segment.users = 1;
+  alone.segment.uses[3] = kAnother;
   CHECK_FALSE(otlpshm_segment_close_leases(&alone.segment));
-  alone.segment.users = 0;
-  alone.segment.lanes[0].lease = 4711;
+  alone.segment.uses[3] = 0;
+  alone.segment.lanes[0].lease = kAnother;
   CHECK_FALSE(otlpshm_segment_close_leases(&alone.segment));
-  CHECK(alone.segment.lanes[0].lease == 4711);
+  CHECK(alone.segment.lanes[0].lease == kAnother);
   alone.segment.lanes[0].lease = OTLPSHM_LEASE_FREE;
   CHECK(otlpshm_segment_close_leases(&alone.segment));
   CHECK(alone.segment.lanes[0].lease == OTLPSHM_LEASE_CLOSED);
 }
 
-TEST_CASE("segment: making one anew leaves a late thread's count of users alone") {
+TEST_CASE("segment: making one anew leaves a late thread's use alone") {
   const PrivateDirectory directory;
   otlpshm_segment segment{};
-  segment.users = 1;  // up, and not down again yet
+  segment.uses[5] = kAnother;  // noted, and not taken back yet
   const Plan wanted = plan(kUnit, 1);
   const int fd = open(directory.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   REQUIRE(otlpshm_segment_create(&segment, fd, 0644, wanted.count, wanted.bytes) == OTLPSHM_OK);
-  CHECK(segment.users == 1);
+  CHECK(segment.uses[5] == kAnother);
   otlpshm_segment_unmap(&segment);
   close(fd);
 }
