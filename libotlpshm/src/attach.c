@@ -15,6 +15,7 @@
 #include "kernel.h"
 #include "lane.h"
 #include "process.h"
+#include "sampling.h"
 
 #define SECOND UINT64_C(1000000000)
 #define LOOK_AGAIN_NANO SECOND
@@ -181,6 +182,7 @@ static void look_at_memory(struct otlpshm_attachment* attachment, struct otlpshm
   const struct otlpshm_state* state = load_relaxed_pointer(&attachment->state);
   const bool is_believed = state != NULL && load_relaxed_u32(&attachment->expired) == 0;
   otlpshm_clock_adopt(&attachment->clock, is_believed ? &state->clock : NULL);
+  otlpshm_sampling_adopt(&attachment->published_threshold, is_believed ? &state->policy : NULL);
 }
 
 static struct otlpshm_segment* use_current(struct otlpshm_attachment* attachment) {
@@ -438,6 +440,10 @@ void otlpshm_attach_stats(struct otlpshm_attachment* attachment, struct otlpshm_
     stats->ended += stats->dropped[reason];
   }
   stats->attributes_dropped = load_relaxed_u64(&attachment->attributes_dropped);
+  stats->events_dropped = load_relaxed_u64(&attachment->events_dropped);
+  stats->links_dropped = load_relaxed_u64(&attachment->links_dropped);
+  stats->spans_grown = load_relaxed_u64(&attachment->spans_grown);
+  stats->late_calls = load_relaxed_u64(&attachment->late_calls);
   otlpshm_attach_unlock(attachment);
 }
 
@@ -492,6 +498,11 @@ static int judge_state(struct otlpshm_attachment* attachment,
   }
   if (!taken) return OTLPSHM_ERROR_SYSTEM; /* tried again in a second */
   int status = look_for_state(attachment, directory, now);
+  if (status == OTLPSHM_OK && load_relaxed_u32(&attachment->expired) == 0) {
+    /* Not at the first tick alone: many a process has but one span. */
+    const struct otlpshm_state* state = load_relaxed_pointer(&attachment->state);
+    otlpshm_sampling_adopt(&attachment->published_threshold, &state->policy);
+  }
   if (status == OTLPSHM_OK && is_stale(&attachment->state_stat)) {
     status = OTLPSHM_ERROR_NO_DAEMON;
   } else if (status == OTLPSHM_ERROR_NO_DAEMON || status == OTLPSHM_ERROR_UNTRUSTED) {
@@ -713,6 +724,10 @@ void otlpshm_attach_forget_parent(void) {
     store_relaxed_u64(&attachment->look_at, 0);
     store_relaxed_u32(&attachment->epoch_rung, 0);
     store_relaxed_u64(&attachment->attributes_dropped, 0);
+    store_relaxed_u64(&attachment->events_dropped, 0);
+    store_relaxed_u64(&attachment->links_dropped, 0);
+    store_relaxed_u64(&attachment->spans_grown, 0);
+    store_relaxed_u64(&attachment->late_calls, 0);
   }
   otlpshm_thread.tid = tid;
 }

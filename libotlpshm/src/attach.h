@@ -30,8 +30,10 @@ struct otlpshm_attachment {
   uint64_t record_bytes_max;         /* what fits half of lane 0 */
   uint32_t preopen;                  /* spans never enter the kernel */
   uint32_t epoch_rung;
-  uint32_t expired; /* heartbeat unchanged for 10 s */
-  uint64_t tick_at; /* monotonic: when to look at the daemon's files again */
+  uint32_t expired;             /* heartbeat unchanged for 10 s */
+  uint64_t tick_at;             /* monotonic: when to look at the daemon's files again */
+  uint64_t published_threshold; /* of new roots, by the daemon; 0: none is in force */
+  uint32_t root_look_mask;      /* of a trace id: see otlpshm_sampling_look_again */
   struct otlpshm_calibrations clock;
   uint32_t lane_count; /* the plan, fixed before the first segment */
   uint64_t lane_bytes[OTLPSHM_LANES_MAX];
@@ -40,13 +42,19 @@ struct otlpshm_attachment {
   uint32_t tick_lease;      /* a tid, or 0 */
   uint64_t look_at;         /* monotonic: when a call other than a span's may look again */
   uint64_t look_again_at;   /* monotonic: when to try to attach again */
+  uint64_t root_look_at;    /* coarse: when a root that the daemon takes away last looked */
   uint32_t directory_there; /* 1: spans that cannot be kept are counted */
   int32_t status;           /* why nothing arrives */
   uint64_t heartbeat;       /* under tick_lease, with the next three */
   uint64_t heartbeat_seen_at;
   uint64_t state_look_at;
   struct stat state_stat;
-  uint64_t attributes_dropped;
+  uint64_t
+      attributes_dropped; /* with the next four: counts of spans and what they could not keep */
+  uint64_t events_dropped;
+  uint64_t links_dropped;
+  uint64_t spans_grown;
+  uint64_t late_calls;
   uint64_t pending[OTLPSHM_PRODUCER_REASONS]; /* drops that no segment holds; the next look or
                                                  segment takes them over */
 

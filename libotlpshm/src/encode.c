@@ -1,48 +1,261 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* encode.c: see encode.h. */
+/* encode.c: see encode.h.
+ *   Bounds a collection is looked at up to COLLECTION_COUNT_MAX: each key is compared with all;
+ *          values nest at most as deep as the limits say. */
 #include "encode.h"
 
-bool otlpshm_key_value_of(struct otlpshm_key_value* out, const struct otlpshm_attribute* attribute,
-                          uint32_t value_length_max) {
-  if (attribute->key == NULL) return false;
-  out->key = attribute->key;
-  out->key_bytes = attribute->key_bytes != 0 ? attribute->key_bytes : strlen(attribute->key);
-  if (out->key_bytes == 0 || out->key_bytes > OTLPSHM_KEY_BYTES_MAX) return false;
-  if (!otlpshm_utf8_is_valid(out->key, out->key_bytes)) return false;
-  switch (attribute->type) {
-    case OTLPSHM_VALUE_BOOL:
-      out->any_field = ANY_BOOL;
-      out->any_bytes = 2;
-      out->word = attribute->value.boolean != 0;
-      return true;
-    case OTLPSHM_VALUE_INT:
-      out->any_field = ANY_INT;
-      out->word = (uint64_t)attribute->value.integer;
-      out->any_bytes = 1 + varint_bytes(out->word);
-      return true;
-    case OTLPSHM_VALUE_DOUBLE:
-      out->any_field = ANY_DOUBLE;
-      out->any_bytes = 9;
-      memcpy(&out->word, &attribute->value.number, sizeof out->word);
-      return true;
-    case OTLPSHM_VALUE_STRING: {
-      const char* text = attribute->value.string.text;
-      out->text = text == NULL ? "" : text;
-      out->text_bytes = text == NULL ? 0 : attribute->value.string.bytes;
-      const bool is_text = otlpshm_utf8_is_valid(out->text, out->text_bytes);
-      out->any_field = is_text ? ANY_STRING : ANY_BYTES;
-      if (out->text_bytes > value_length_max) {
-        out->text_bytes = is_text ? otlpshm_utf8_prefix_of_characters(out->text, out->text_bytes,
-                                                                      value_length_max)
-                                  : value_length_max;
-      }
-      out->any_bytes = field_bytes(out->any_field, out->text_bytes);
-      return true;
+#define COLLECTION_COUNT_MAX 1024
+#define DECIMAL_BYTES_MAX 20 /* of a uint64_t */
+
+/* ---- fields ---------------------------------------------------------------------------------- */
+
+uint8_t* otlpshm_cursor_open(struct otlpshm_cursor* cursor, unsigned field) {
+  if (!otlpshm_cursor_claim(cursor, tag_bytes(field) + 1)) return NULL;
+  cursor->at = put_tag(cursor->at, field, WIRE_BYTES);
+  return cursor->at++;
+}
+
+void otlpshm_cursor_close(struct otlpshm_cursor* cursor, uint8_t* mark) {
+  if (cursor->full) return;
+  const size_t bytes = (size_t)(cursor->at - mark) - 1;
+  const size_t more = varint_bytes(bytes) - 1;
+  if (more != 0) {
+    if (!otlpshm_cursor_claim(cursor, more)) return;
+    memmove(mark + 1 + more, mark + 1, bytes);
+    cursor->at += more;
+  }
+  (void)put_varint(mark, bytes);
+}
+
+void otlpshm_put_bytes(struct otlpshm_cursor* cursor, unsigned field, const void* from,
+                       size_t bytes) {
+  if (bytes > SIZE_MAX / 2 || !otlpshm_cursor_claim(cursor, field_bytes(field, bytes))) {
+    cursor->full = true;
+    return;
+  }
+  cursor->at = put_length(cursor->at, field, bytes);
+  if (bytes > 0) memcpy(cursor->at, from, bytes);
+  cursor->at += bytes;
+}
+
+void otlpshm_put_text(struct otlpshm_cursor* cursor, unsigned field, const char* text,
+                      size_t bytes) {
+  if (text == NULL || bytes == 0) return;
+  if (otlpshm_utf8_is_valid(text, bytes)) {
+    otlpshm_put_bytes(cursor, field, text, bytes);
+    return;
+  }
+  uint8_t* mark = otlpshm_cursor_open(cursor, field);
+  if (mark == NULL || !otlpshm_cursor_claim(cursor, 3 * bytes)) return;
+  cursor->at += otlpshm_utf8_sanitize(text, bytes, (char*)cursor->at, 3 * bytes);
+  otlpshm_cursor_close(cursor, mark);
+}
+
+void otlpshm_put_count(struct otlpshm_cursor* cursor, unsigned field, uint64_t count) {
+  if (!otlpshm_cursor_claim(cursor, tag_bytes(field) + varint_bytes(count))) return;
+  cursor->at = put_varint(put_tag(cursor->at, field, WIRE_VARINT), count);
+}
+
+void otlpshm_put_u64(struct otlpshm_cursor* cursor, unsigned field, uint64_t word) {
+  if (!otlpshm_cursor_claim(cursor, tag_bytes(field) + sizeof word)) return;
+  cursor->at = put_fixed64(put_tag(cursor->at, field, WIRE_FIXED64), word);
+}
+
+void otlpshm_put_u32(struct otlpshm_cursor* cursor, unsigned field, uint32_t word) {
+  if (!otlpshm_cursor_claim(cursor, tag_bytes(field) + sizeof word)) return;
+  cursor->at = put_fixed32(put_tag(cursor->at, field, WIRE_FIXED32), word);
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* The length of a key; 0 for none. Looks at no more than one byte too many. */
+static size_t key_bytes_of(const struct otlpshm_attribute* attribute) {
+  if (attribute->key == NULL) return 0;
+  return attribute->key_bytes != 0 ? attribute->key_bytes
+                                   : strnlen(attribute->key, OTLPSHM_KEY_BYTES_MAX + 1);
+}
+
+static bool have_equal_keys(const struct otlpshm_attribute* one,
+                            const struct otlpshm_attribute* other) {
+  const size_t bytes = key_bytes_of(one);
+  return bytes == key_bytes_of(other) && (bytes == 0 || memcmp(one->key, other->key, bytes) == 0);
+}
+
+static bool is_first_with_key(const struct otlpshm_attribute* attributes, size_t index) {
+  for (size_t i = 0; i < index; ++i) {
+    if (have_equal_keys(&attributes[i], &attributes[index])) return false;
+  }
+  return true;
+}
+
+static const struct otlpshm_attribute* last_with_key(const struct otlpshm_attribute* attributes,
+                                                     size_t index, size_t count) {
+  for (size_t i = count; i-- > index + 1;) {
+    if (have_equal_keys(&attributes[i], &attributes[index])) return &attributes[i];
+  }
+  return &attributes[index];
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+static bool put_value(struct otlpshm_cursor* cursor, unsigned field,
+                      const struct otlpshm_value* value, const struct otlpshm_limits* limits,
+                      uint32_t depth);
+
+static void put_string(struct otlpshm_cursor* cursor, const char* text, size_t bytes,
+                       uint32_t characters_max) {
+  if (text == NULL) bytes = 0;
+  /* A character has at most four bytes: what lies further on need not be looked at. */
+  const bool is_long = bytes / 4 > characters_max;
+  const size_t looked_at = is_long ? ((size_t)characters_max + 1) * 4 : bytes;
+  const size_t good = bytes == 0 ? 0 : otlpshm_utf8_valid_prefix(text, looked_at);
+  if (good == looked_at || (is_long && looked_at - good < 4)) {
+    bytes = otlpshm_utf8_prefix_of_characters(text, good, characters_max);
+    otlpshm_put_bytes(cursor, ANY_STRING, text, bytes);
+  } else {
+    otlpshm_put_bytes(cursor, ANY_BYTES, text, bytes < characters_max ? bytes : characters_max);
+  }
+}
+
+static void put_unsigned(struct otlpshm_cursor* cursor, uint64_t value) {
+  if (value <= INT64_MAX) {
+    otlpshm_put_count(cursor, ANY_INT, value);
+    return;
+  }
+  char digits[DECIMAL_BYTES_MAX];
+  size_t first = sizeof digits;
+  for (; value != 0; value /= 10) digits[--first] = (char)('0' + value % 10);
+  otlpshm_put_bytes(cursor, ANY_STRING, digits + first, sizeof digits - first);
+}
+
+static bool put_array(struct otlpshm_cursor* cursor, const struct otlpshm_value* value,
+                      const struct otlpshm_limits* limits, uint32_t depth) {
+  const size_t count = value->as.array.values == NULL ? 0 : value->as.array.count;
+  uint8_t* mark = otlpshm_cursor_open(cursor, ANY_ARRAY);
+  for (size_t i = 0; i < count && !cursor->full; ++i) {
+    if (!put_value(cursor, ARRAY_VALUES, &value->as.array.values[i], limits, depth)) return false;
+  }
+  otlpshm_cursor_close(cursor, mark);
+  return true;
+}
+
+static bool put_map(struct otlpshm_cursor* cursor, const struct otlpshm_value* value,
+                    const struct otlpshm_limits* limits, uint32_t depth) {
+  const struct otlpshm_attribute* entries = value->as.map.entries;
+  const size_t count = entries == NULL ? 0 : value->as.map.count;
+  if (count > COLLECTION_COUNT_MAX) return false;
+  uint8_t* mark = otlpshm_cursor_open(cursor, ANY_MAP);
+  for (size_t i = 0; i < count && !cursor->full; ++i) {
+    const size_t key_bytes = key_bytes_of(&entries[i]);
+    if (key_bytes > OTLPSHM_KEY_BYTES_MAX) return false;
+    if (!is_first_with_key(entries, i)) continue;
+    uint8_t* entry = otlpshm_cursor_open(cursor, MAP_ENTRIES);
+    otlpshm_put_text(cursor, KEY_VALUE_KEY, entries[i].key, key_bytes);
+    if (!put_value(cursor, KEY_VALUE_VALUE, &last_with_key(entries, i, count)->value, limits,
+                   depth)) {
+      return false;
     }
+    otlpshm_cursor_close(cursor, entry);
+  }
+  otlpshm_cursor_close(cursor, mark);
+  return true;
+}
+
+/* depth: how many arrays and maps are around the value. */
+static bool put_value(struct otlpshm_cursor* cursor, unsigned field,
+                      const struct otlpshm_value* value, const struct otlpshm_limits* limits,
+                      uint32_t depth) {
+  uint8_t* mark = otlpshm_cursor_open(cursor, field);
+  uint64_t word;
+  bool known = true;
+  switch (value->type) {
+    case OTLPSHM_VALUE_EMPTY:
+      break;
+    case OTLPSHM_VALUE_STRING:
+      put_string(cursor, value->as.string.text, value->as.string.bytes,
+                 limits->attribute_value_length_max);
+      break;
+    case OTLPSHM_VALUE_BYTES: {
+      size_t count = value->as.bytes.start == NULL ? 0 : value->as.bytes.count;
+      if (count > limits->attribute_value_length_max) count = limits->attribute_value_length_max;
+      otlpshm_put_bytes(cursor, ANY_BYTES, value->as.bytes.start, count);
+      break;
+    }
+    case OTLPSHM_VALUE_BOOL:
+      otlpshm_put_count(cursor, ANY_BOOL, value->as.boolean != 0);
+      break;
+    case OTLPSHM_VALUE_INT:
+      otlpshm_put_count(cursor, ANY_INT, (uint64_t)value->as.integer);
+      break;
+    case OTLPSHM_VALUE_UINT:
+      put_unsigned(cursor, value->as.unsigned_integer);
+      break;
+    case OTLPSHM_VALUE_DOUBLE:
+      memcpy(&word, &value->as.number, sizeof word);
+      otlpshm_put_u64(cursor, ANY_DOUBLE, word);
+      break;
+    case OTLPSHM_VALUE_ARRAY:
+      if (depth < limits->value_depth_max) known = put_array(cursor, value, limits, depth + 1);
+      break;
+    case OTLPSHM_VALUE_MAP:
+      if (depth < limits->value_depth_max) known = put_map(cursor, value, limits, depth + 1);
+      break;
     default:
       return false;
   }
+  otlpshm_cursor_close(cursor, mark);
+  return known;
 }
+
+/* ---- attributes ------------------------------------------------------------------------------ */
+
+static bool put_key_value(struct otlpshm_cursor* cursor, unsigned field,
+                          const struct otlpshm_attribute* key, const struct otlpshm_value* value,
+                          const struct otlpshm_limits* limits) {
+  const size_t key_bytes = key_bytes_of(key);
+  if (key_bytes == 0 || key_bytes > OTLPSHM_KEY_BYTES_MAX) return false;
+  const struct otlpshm_cursor before = *cursor;
+  uint8_t* mark = otlpshm_cursor_open(cursor, field);
+  otlpshm_put_text(cursor, KEY_VALUE_KEY, key->key, key_bytes);
+  if (!put_value(cursor, KEY_VALUE_VALUE, value, limits, 0)) {
+    *cursor = before;
+    return false;
+  }
+  otlpshm_cursor_close(cursor, mark);
+  return true;
+}
+
+bool otlpshm_put_attribute(struct otlpshm_cursor* cursor, unsigned field,
+                           const struct otlpshm_attribute* attribute,
+                           const struct otlpshm_limits* limits) {
+  return put_key_value(cursor, field, attribute, &attribute->value, limits);
+}
+
+uint32_t otlpshm_put_attributes(struct otlpshm_cursor* cursor, unsigned field,
+                                const struct otlpshm_attribute* attributes, size_t count,
+                                uint32_t count_max, const struct otlpshm_limits* limits) {
+  uint32_t kept = 0;
+  uint32_t dropped = 0;
+  if (attributes == NULL) count = 0;
+  if (count > COLLECTION_COUNT_MAX) {
+    dropped = count - COLLECTION_COUNT_MAX < UINT32_MAX ? (uint32_t)(count - COLLECTION_COUNT_MAX)
+                                                        : UINT32_MAX;
+    count = COLLECTION_COUNT_MAX;
+  }
+  for (size_t i = 0; i < count && !cursor->full; ++i) {
+    if (!is_first_with_key(attributes, i)) continue;
+    const struct otlpshm_attribute* last = last_with_key(attributes, i, count);
+    if (kept < count_max && put_key_value(cursor, field, &attributes[i], &last->value, limits)) {
+      ++kept;
+    } else {
+      dropped += dropped < UINT32_MAX;
+    }
+  }
+  return dropped;
+}
+
+/* ---- reading back ------------------------------------------------------------------------------
+ */
 
 /* Reads a varint of bytes that this library wrote. */
 static size_t get_varint(const uint8_t* at, uint64_t* value) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* encode.h: OTLP wire bytes (protobuf), written once and forward.
- *   Owns   nothing: a caller says where, after asking how much.
- *   Never  writes a length that it has not counted; lengths are exact and canonical.
+/* encode.h: OTLP wire bytes (protobuf), written once and forward, into room that has an end.
+ *   Owns   nothing: a cursor says where, and up to where.
+ *   Never  writes beyond the cursor's end, or a string field that is not UTF-8; every length is
+ *          exact and canonical.
  *   Source opentelemetry-proto, trace/v1 and common/v1; field numbers are named below. */
 #ifndef OTLPSHM_SRC_ENCODE_H
 #define OTLPSHM_SRC_ENCODE_H
@@ -34,12 +35,20 @@ enum {
   SPAN_DROPPED_ATTRIBUTES = 10,
   SPAN_EVENTS = 11,
   SPAN_DROPPED_EVENTS = 12,
+  SPAN_LINKS = 13,
+  SPAN_DROPPED_LINKS = 14,
   SPAN_STATUS = 15,
   SPAN_FLAGS = 16,
   EVENT_TIME = 1,
   EVENT_NAME = 2,
   EVENT_ATTRIBUTES = 3,
   EVENT_DROPPED_ATTRIBUTES = 4,
+  LINK_TRACE_ID = 1,
+  LINK_SPAN_ID = 2,
+  LINK_TRACE_STATE = 3,
+  LINK_ATTRIBUTES = 4,
+  LINK_DROPPED_ATTRIBUTES = 5,
+  LINK_FLAGS = 6,
   STATUS_MESSAGE = 2,
   STATUS_CODE = 3,
   KEY_VALUE_KEY = 1,
@@ -48,7 +57,11 @@ enum {
   ANY_BOOL = 2,
   ANY_INT = 3,
   ANY_DOUBLE = 4,
+  ANY_ARRAY = 5,
+  ANY_MAP = 6,
   ANY_BYTES = 7,
+  ARRAY_VALUES = 1,
+  MAP_ENTRIES = 1,
   RESOURCE_SPANS_RESOURCE = 1,
   RESOURCE_SPANS_SCHEMA_URL = 3,
   RESOURCE_ATTRIBUTES = 1,
@@ -58,6 +71,10 @@ enum {
   SCOPE_VERSION = 2,
   SCOPE_ATTRIBUTES = 3,
 };
+
+#define TAG(field, wire) ((uint8_t)((field) << 3 | (wire))) /* of a field below 16 */
+
+/* ---- where the room is known to suffice ------------------------------------------------------ */
 
 static inline size_t varint_bytes(uint64_t value) {
   return (size_t)(64 - __builtin_clzll(value | 1) + 6) / 7;
@@ -103,44 +120,82 @@ static inline uint8_t* put_field(uint8_t* at, unsigned field, const void* from, 
   return at + bytes;
 }
 
-/* A key and a value ready to encode: text is checked and cut. */
-struct otlpshm_key_value {
-  const char* key;
-  size_t key_bytes;
-  unsigned any_field; /* ANY_* */
-  size_t any_bytes;   /* size of the AnyValue message */
-  const char* text;   /* of ANY_STRING and ANY_BYTES */
-  size_t text_bytes;
-  uint64_t word; /* of the others: the varint, or the double's bits */
+/* Copies a short text and returns the "or" of its bytes, eight in a word: none has its highest bit
+ * set when all are ASCII. */
+static inline uint64_t copy_short(uint8_t* to, const char* from, size_t bytes) {
+  uint64_t word;
+  uint64_t any = 0;
+  if (bytes >= 8) {
+    for (size_t at = 0; at + 8 < bytes; at += 8) {
+      memcpy(&word, from + at, 8);
+      memcpy(to + at, &word, 8);
+      any |= word;
+    }
+    memcpy(&word, from + bytes - 8, 8);
+    memcpy(to + bytes - 8, &word, 8);
+    return any | word;
+  }
+  if (bytes >= 4) {
+    uint32_t ends[2];
+    memcpy(&ends[0], from, 4);
+    memcpy(&ends[1], from + bytes - 4, 4);
+    memcpy(to, &ends[0], 4);
+    memcpy(to + bytes - 4, &ends[1], 4);
+    return ends[0] | ends[1];
+  }
+  for (size_t at = 0; at < bytes; ++at) {
+    to[at] = (uint8_t)from[at];
+    any |= to[at];
+  }
+  return any;
+}
+#define NOT_ASCII UINT64_C(0x8080808080808080)
+
+/* ---- where it may not: a cursor ---------------------------------------------------------------
+ */
+
+/* Once something did not fit, `full` stays set and nothing more is written. */
+struct otlpshm_cursor {
+  uint8_t* at;
+  uint8_t* end;
+  bool full;
 };
 
-/* Checks and cuts. False without a key, with a key that is not UTF-8, or an unknown type. Text that
- * is not UTF-8 becomes bytes. */
-bool otlpshm_key_value_of(struct otlpshm_key_value* out, const struct otlpshm_attribute* attribute,
-                          uint32_t value_length_max);
-
-/* Size of the KeyValue message, and the message. */
-static inline size_t otlpshm_key_value_bytes(const struct otlpshm_key_value* pair) {
-  return field_bytes(KEY_VALUE_KEY, pair->key_bytes) +
-         field_bytes(KEY_VALUE_VALUE, pair->any_bytes);
+static inline bool otlpshm_cursor_claim(struct otlpshm_cursor* cursor, size_t bytes) {
+  if (!cursor->full && (size_t)(cursor->end - cursor->at) >= bytes) return true;
+  cursor->full = true;
+  return false;
 }
 
-static inline uint8_t* otlpshm_put_key_value(uint8_t* at, const struct otlpshm_key_value* pair) {
-  at = put_field(at, KEY_VALUE_KEY, pair->key, pair->key_bytes);
-  at = put_length(at, KEY_VALUE_VALUE, pair->any_bytes);
-  switch (pair->any_field) {
-    case ANY_BOOL:
-    case ANY_INT:
-      return put_varint(put_tag(at, pair->any_field, WIRE_VARINT), pair->word);
-    case ANY_DOUBLE:
-      return put_fixed64(put_tag(at, ANY_DOUBLE, WIRE_FIXED64), pair->word);
-    default:
-      return put_field(at, pair->any_field, pair->text, pair->text_bytes);
-  }
-}
+/* A length-delimited field whose length is known when it is closed. open returns a mark for close.
+ */
+uint8_t* otlpshm_cursor_open(struct otlpshm_cursor* cursor, unsigned field);
+void otlpshm_cursor_close(struct otlpshm_cursor* cursor, uint8_t* mark);
 
-/* Finds a top-level field of a message: the first at or after *offset with the number. True when
- * found: [*offset, *end) is the field with its tag, [*value, *end) its payload. */
+/* Whole fields. text becomes UTF-8: what is not is replaced by U+FFFD; empty text is left out. */
+void otlpshm_put_text(struct otlpshm_cursor* cursor, unsigned field, const char* text,
+                      size_t bytes);
+void otlpshm_put_bytes(struct otlpshm_cursor* cursor, unsigned field, const void* from,
+                       size_t bytes);
+void otlpshm_put_count(struct otlpshm_cursor* cursor, unsigned field, uint64_t count);
+void otlpshm_put_u64(struct otlpshm_cursor* cursor, unsigned field, uint64_t word);
+void otlpshm_put_u32(struct otlpshm_cursor* cursor, unsigned field, uint32_t word);
+
+/* One attribute as a KeyValue. False, and the cursor as before, when it cannot be kept: no key, one
+ * of more than OTLPSHM_KEY_BYTES_MAX bytes, an unknown type, a map of too many entries. */
+bool otlpshm_put_attribute(struct otlpshm_cursor* cursor, unsigned field,
+                           const struct otlpshm_attribute* attribute,
+                           const struct otlpshm_limits* limits);
+
+/* At most count_max attributes with different keys; of equal keys the last value. Returns how many
+ * could not be kept. */
+uint32_t otlpshm_put_attributes(struct otlpshm_cursor* cursor, unsigned field,
+                                const struct otlpshm_attribute* attributes, size_t count,
+                                uint32_t count_max, const struct otlpshm_limits* limits);
+
+/* Finds a top-level field of a message that this library wrote: the first at or after *offset with
+ * the number. True when found: [*offset, *end) is the field with its tag, [*value, *end) its
+ * payload. */
 bool otlpshm_find_field(const uint8_t* message, size_t bytes, unsigned number, size_t* offset,
                         size_t* value, size_t* end);
 

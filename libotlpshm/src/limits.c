@@ -116,8 +116,10 @@ struct otlpshm_limits otlpshm_limits_of_environment(void) {
       .attribute_value_length_max = limit_of("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
                                              "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", UINT32_MAX),
       .event_count_max = limit_of("OTEL_SPAN_EVENT_COUNT_LIMIT", NULL, 128),
-      .event_attribute_count_max = limit_of("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", NULL, 128),
       .link_count_max = limit_of("OTEL_SPAN_LINK_COUNT_LIMIT", NULL, 128),
+      .event_attribute_count_max = limit_of("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", NULL, 128),
+      .link_attribute_count_max = limit_of("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", NULL, 128),
+      .value_depth_max = OTLPSHM_VALUE_DEPTH_MAX, /* the specification names no variable */
   };
   return limits;
 }

@@ -15,12 +15,15 @@ struct otlpshm_limits {
   uint32_t attribute_count_max;
   uint32_t attribute_value_length_max; /* characters; UINT32_MAX: no limit */
   uint32_t event_count_max;
-  uint32_t event_attribute_count_max;
   uint32_t link_count_max;
+  uint32_t event_attribute_count_max;
+  uint32_t link_attribute_count_max;
+  uint32_t value_depth_max; /* 1 to OTLPSHM_VALUE_DEPTH_MAX */
 };
 
 #define OTLPSHM_NAME_BYTES_MAX 1024u
 #define OTLPSHM_KEY_BYTES_MAX 1024u
+#define OTLPSHM_VALUE_DEPTH_MAX 64u
 
 /* The limits of the environment (OTEL_*_LIMIT), or their defaults. Reads the environment: not
  * signal-safe. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* resource.c: see resource.h.
+ *   Rule   later beats earlier: the SDK's own, what was detected, OTEL_RESOURCE_ATTRIBUTES,
+ *          OTEL_SERVICE_NAME, the writer's attributes, the writer's service name.
  *   Loses  attributes beyond ATTRIBUTES_MAX, and those without a usable key. */
 #include "resource.h"
 
@@ -8,35 +10,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "detect.h"
 #include "encode.h"
+#include "otlpshm/layout.h"
 
-#define ATTRIBUTES_MAX 256
+#define ATTRIBUTES_MAX 1024
+#define ROW_BYTES_FIRST 2048u
+
+/* Resources and scopes are exempt from the limits of spans. */
+static const struct otlpshm_limits no_limits = {
+    .attribute_value_length_max = UINT32_MAX,
+    .value_depth_max = OTLPSHM_VALUE_DEPTH_MAX,
+};
 
 struct attributes {
-  struct otlpshm_key_value pairs[ATTRIBUTES_MAX];
+  struct otlpshm_attribute all[ATTRIBUTES_MAX];
   size_t count;
 };
 
-static void set(struct attributes* all, const struct otlpshm_attribute* attribute) {
-  struct otlpshm_key_value pair;
-  if (!otlpshm_key_value_of(&pair, attribute, UINT32_MAX)) return;
-  for (size_t i = 0; i < all->count; ++i) {
-    if (all->pairs[i].key_bytes == pair.key_bytes &&
-        memcmp(all->pairs[i].key, pair.key, pair.key_bytes) == 0) {
-      all->pairs[i] = pair;
-      return;
-    }
-  }
-  if (all->count < ATTRIBUTES_MAX) all->pairs[all->count++] = pair;
+static void add(struct attributes* to, const struct otlpshm_attribute* attribute) {
+  if (to->count < ATTRIBUTES_MAX) to->all[to->count++] = *attribute;
 }
 
-static void set_text(struct attributes* all, const char* key, const char* text) {
+/* Both texts are borrowed. Nothing is added for "". */
+static void add_text(struct attributes* to, const char* key, const char* text) {
+  if (text == NULL || text[0] == '\0') return;
   const struct otlpshm_attribute attribute = {
       .key = key,
-      .type = OTLPSHM_VALUE_STRING,
-      .value.string = {.text = text, .bytes = strlen(text)},
+      .value = {.type = OTLPSHM_VALUE_STRING, .as.string = {.text = text, .bytes = strlen(text)}},
   };
-  set(all, &attribute);
+  add(to, &attribute);
 }
 
 static int hex_digit(char c) {
@@ -70,126 +73,145 @@ static bool decode(char** text) {
   return otlpshm_utf8_is_valid(*text, (size_t)(to - *text));
 }
 
-/* "k=v,k=v". One error discards the whole variable. The pairs point into list. */
-static void set_from_list(struct attributes* all, char* list) {
-  struct attributes* found = malloc(sizeof *found);
-  if (found == NULL) return;
-  found->count = 0;
-  bool good = true;
+/* "k=v,k=v". One error discards the whole variable. The texts stay in list. */
+static void add_list(struct attributes* to, char* list) {
+  const size_t before = to->count;
   char* rest = list;
-  while (good && rest != NULL) {
-    char* member = strsep(&rest, ",");
-    if (*member == '\0') continue;
-    char* value = strchr(member, '=');
-    good = value != NULL;
-    if (!good) break;
-    *value++ = '\0';
-    good = decode(&member) && decode(&value) && *member != '\0';
-    if (good) set_text(found, member, value);
+  while (rest != NULL) {
+    char* key = strsep(&rest, ",");
+    if (*key == '\0') continue;
+    char* value = strchr(key, '=');
+    if (value != NULL) *value++ = '\0';
+    if (value == NULL || !decode(&key) || !decode(&value) || *key == '\0') {
+      to->count = before;
+      return;
+    }
+    const struct otlpshm_attribute attribute = {
+        .key = key,
+        .value = {.type = OTLPSHM_VALUE_STRING,
+                  .as.string = {.text = value, .bytes = strlen(value)}},
+    };
+    add(to, &attribute);
   }
-  for (size_t i = 0; good && i < found->count; ++i) {
-    const struct otlpshm_key_value* pair = &found->pairs[i];
-    set_text(all, pair->key, pair->text);
-  }
-  free(found);
 }
 
-static struct otlpshm_row make_row(unsigned message_field, const uint8_t* message, size_t bytes,
-                                   unsigned url_field, const char* schema_url) {
+/* ---- rows ---------------------------------------------------------------------------------------
+ */
+
+struct scope {
+  const char* name; /* null: the row is a resource's */
+  const char* version;
+};
+
+static size_t bytes_of(const char* text) {
+  return text == NULL ? 0 : strlen(text);
+}
+
+static void put_row(struct otlpshm_cursor* cursor, const struct attributes* attributes,
+                    const struct scope* scope, const char* schema_url) {
+  uint8_t* mark = otlpshm_cursor_open(cursor, RESOURCE_SPANS_RESOURCE);
+  if (scope != NULL) {
+    otlpshm_put_text(cursor, SCOPE_NAME, scope->name, bytes_of(scope->name));
+    otlpshm_put_text(cursor, SCOPE_VERSION, scope->version, bytes_of(scope->version));
+  }
+  (void)otlpshm_put_attributes(cursor, scope == NULL ? RESOURCE_ATTRIBUTES : SCOPE_ATTRIBUTES,
+                               attributes->all, attributes->count, UINT32_MAX, &no_limits);
+  otlpshm_cursor_close(cursor, mark);
+  otlpshm_put_text(cursor, RESOURCE_SPANS_SCHEMA_URL, schema_url, bytes_of(schema_url));
+}
+_Static_assert(RESOURCE_SPANS_RESOURCE == SCOPE_SPANS_SCOPE &&
+                   RESOURCE_SPANS_SCHEMA_URL == SCOPE_SPANS_SCHEMA_URL,
+               "both rows have one shape");
+
+static struct otlpshm_row make_row(const struct attributes* attributes, const struct scope* scope,
+                                   const char* schema_url) {
   struct otlpshm_row row = {0};
-  size_t url_bytes = schema_url == NULL ? 0 : strlen(schema_url);
-  if (url_bytes > 0 && !otlpshm_utf8_is_valid(schema_url, url_bytes)) url_bytes = 0;
-  row.count = field_bytes(message_field, bytes);
-  if (url_bytes > 0) row.count += field_bytes(url_field, url_bytes);
-  row.bytes = malloc(row.count);
-  if (row.bytes == NULL) return row;
-  uint8_t* at = put_field(row.bytes, message_field, message, bytes);
-  if (url_bytes > 0) (void)put_field(at, url_field, schema_url, url_bytes);
+  for (size_t room = ROW_BYTES_FIRST; room <= OTLPSHM_TABLE_BYTES_MAX; room *= 2) {
+    uint8_t* bytes = realloc(row.bytes, room);
+    if (bytes == NULL) break;
+    row.bytes = bytes;
+    struct otlpshm_cursor cursor = {.at = bytes, .end = bytes + room, .full = false};
+    put_row(&cursor, attributes, scope, schema_url);
+    if (!cursor.full) {
+      row.count = (size_t)(cursor.at - bytes);
+      return row;
+    }
+  }
+  free(row.bytes);
+  row.bytes = NULL;
   return row;
 }
 
-static size_t attributes_bytes(const struct attributes* all, unsigned field) {
-  size_t bytes = 0;
-  for (size_t i = 0; i < all->count; ++i) {
-    bytes += field_bytes(field, otlpshm_key_value_bytes(&all->pairs[i]));
+static void add_detected(struct attributes* to, const struct otlpshm_detected* detected) {
+  add_text(to, "host.name", detected->host_name);
+  add_text(to, "host.arch", detected->host_arch);
+  if (detected->host_name[0] != '\0') add_text(to, "os.type", "linux");
+  add_text(to, "container.id", detected->container_id);
+  add_text(to, "process.executable.name", detected->executable_name);
+  add_text(to, "process.executable.path", detected->executable_path);
+  add_text(to, "service.instance.id", detected->instance_id);
+  if (detected->pid != 0) {
+    const struct otlpshm_attribute pid = {
+        .key = "process.pid",
+        .value = {.type = OTLPSHM_VALUE_INT, .as.integer = detected->pid},
+    };
+    add(to, &pid);
   }
-  return bytes;
 }
 
-static uint8_t* put_attributes(uint8_t* at, const struct attributes* all, unsigned field) {
-  for (size_t i = 0; i < all->count; ++i) {
-    at = put_length(at, field, otlpshm_key_value_bytes(&all->pairs[i]));
-    at = otlpshm_put_key_value(at, &all->pairs[i]);
-  }
-  return at;
-}
+/* What a resource's row is made of, while it is made. */
+struct resource {
+  struct attributes attributes;
+  struct otlpshm_detected detected;
+  char fallback_name[256];
+};
 
-static struct otlpshm_row resource_row(struct attributes* all, char* list,
-                                       const struct otlpshm_writer_options* options) {
-  struct otlpshm_row row = {0};
+static void fill(struct resource* made, char* list, const struct otlpshm_writer_options* options) {
+  struct attributes* to = &made->attributes;
   const char* program = program_invocation_short_name;
-  char fallback[256] = "unknown_service";
+  memcpy(made->fallback_name, "unknown_service", sizeof "unknown_service");
   if (program != NULL && program[0] != '\0' && strlen(program) < 200) {
-    strcat(strcat(fallback, ":"), program);
+    made->fallback_name[sizeof "unknown_service" - 1] = ':';
+    memcpy(made->fallback_name + sizeof "unknown_service", program, strlen(program) + 1);
   }
-  set_text(all, "telemetry.sdk.name", "otlpshm");
-  set_text(all, "telemetry.sdk.language", "c");
-  set_text(all, "telemetry.sdk.version", OTLPSHM_VERSION_STRING);
-  set_text(all, "service.name", fallback);
-  if (list != NULL) set_from_list(all, list);
-  const char* name = secure_getenv("OTEL_SERVICE_NAME");
-  if (name != NULL && name[0] != '\0') set_text(all, "service.name", name);
+  add_text(to, "telemetry.sdk.name", "otlpshm");
+  add_text(to, "telemetry.sdk.language", "c");
+  add_text(to, "telemetry.sdk.version", OTLPSHM_VERSION_STRING);
+  add_text(to, "service.name", made->fallback_name);
+  otlpshm_detect(otlpshm_detectors_of(secure_getenv("OTLPSHM_RESOURCE_DETECTORS")),
+                 &made->detected);
+  add_detected(to, &made->detected);
+  if (list != NULL) add_list(to, list);
+  add_text(to, "service.name", secure_getenv("OTEL_SERVICE_NAME"));
   for (size_t i = 0; i < options->resource_attribute_count; ++i) {
-    set(all, &options->resource_attributes[i]);
+    add(to, &options->resource_attributes[i]);
   }
-  if (options->service_name != NULL && options->service_name[0] != '\0') {
-    set_text(all, "service.name", options->service_name);
-  }
-  const size_t bytes = attributes_bytes(all, RESOURCE_ATTRIBUTES);
-  uint8_t* message = malloc(bytes + 1);
-  if (message == NULL) return row;
-  (void)put_attributes(message, all, RESOURCE_ATTRIBUTES);
-  row = make_row(RESOURCE_SPANS_RESOURCE, message, bytes, RESOURCE_SPANS_SCHEMA_URL,
-                 options->resource_schema_url);
-  free(message);
-  return row;
+  add_text(to, "service.name", options->service_name);
 }
 
 struct otlpshm_row otlpshm_resource_row(const struct otlpshm_writer_options* options) {
   struct otlpshm_row row = {0};
   const char* variable = secure_getenv("OTEL_RESOURCE_ATTRIBUTES");
   char* list = variable == NULL ? NULL : strdup(variable);
-  struct attributes* all = calloc(1, sizeof *all);
-  if (all != NULL) row = resource_row(all, list, options);
-  free(all);
+  struct resource* made = calloc(1, sizeof *made);
+  if (made != NULL) {
+    fill(made, list, options);
+    row = make_row(&made->attributes, NULL, options->resource_schema_url);
+  }
+  free(made);
   free(list);
   return row;
 }
 
 struct otlpshm_row otlpshm_scope_row(const struct otlpshm_writer_options* options) {
   struct otlpshm_row row = {0};
-  struct attributes* all = calloc(1, sizeof *all);
-  if (all == NULL) return row;
-  for (size_t i = 0; i < options->scope_attribute_count; ++i)
-    set(all, &options->scope_attributes[i]);
-  const char* texts[2] = {options->scope_name, options->scope_version};
-  size_t text_bytes[2];
-  size_t bytes = attributes_bytes(all, SCOPE_ATTRIBUTES);
-  for (int i = 0; i < 2; ++i) {
-    text_bytes[i] = texts[i] == NULL ? 0 : strlen(texts[i]);
-    if (!otlpshm_utf8_is_valid(texts[i], text_bytes[i])) text_bytes[i] = 0;
-    if (text_bytes[i] > 0) bytes += field_bytes(i == 0 ? SCOPE_NAME : SCOPE_VERSION, text_bytes[i]);
+  struct attributes* attributes = calloc(1, sizeof *attributes);
+  if (attributes == NULL) return row;
+  for (size_t i = 0; i < options->scope_attribute_count; ++i) {
+    add(attributes, &options->scope_attributes[i]);
   }
-  uint8_t* message = malloc(bytes + 1);
-  if (message != NULL) {
-    uint8_t* at = message;
-    if (text_bytes[0] > 0) at = put_field(at, SCOPE_NAME, texts[0], text_bytes[0]);
-    if (text_bytes[1] > 0) at = put_field(at, SCOPE_VERSION, texts[1], text_bytes[1]);
-    (void)put_attributes(at, all, SCOPE_ATTRIBUTES);
-    row = make_row(SCOPE_SPANS_SCOPE, message, bytes, SCOPE_SPANS_SCHEMA_URL,
-                   options->scope_schema_url);
-    free(message);
-  }
-  free(all);
+  const struct scope scope = {.name = options->scope_name, .version = options->scope_version};
+  row = make_row(attributes, &scope, options->scope_schema_url);
+  free(attributes);
   return row;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* span.h: what the private words of a span hold.
+/* span.h: what the private words of a span hold, and what the files that fill it share.
  *   Layout of the span's bytes, so that one copy commits the record:
  *     [0, 10) room, then the record header (80), then the parent (10): with a parent the header is
  *     at 0, without one at 10 and the parent is left out; then the fields of fixed size, then the
@@ -7,10 +7,12 @@
 #ifndef OTLPSHM_SRC_SPAN_H
 #define OTLPSHM_SRC_SPAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "limits.h"
+#include "clock.h"
+#include "encode.h"
 #include "otlpshm/layout.h"
 #include "otlpshm/otlpshm.h"
 
@@ -24,23 +26,26 @@
 #define SPAN_FLAGS_OFFSET (SPAN_END_OFFSET + 9)
 #define SPAN_VARIABLE_OFFSET (SPAN_FLAGS_OFFSET + 6)
 
-/* Room that is always kept for what `end` appends: two counts of dropped things, a status code. */
-#define SPAN_TAIL_BYTES 16u
+/* Room that is always kept for what `end` appends: three counts of dropped things, a status code.
+ */
+#define SPAN_TAIL_BYTES 24u
 #define SPAN_STATUS_CODE_BYTES 4u
 
 #define SPAN_BYTES_MAX (512u << 10) /* beyond it attributes and events are dropped, and counted */
+#define SPAN_KEYS_SEEN_WORDS 4u
 
 struct __attribute__((may_alias)) span {
-  struct otlpshm_writer* writer;         /* null: a no-op */
+  struct otlpshm_writer* writer;         /* null: nothing is recorded */
   struct otlpshm_attachment* attachment; /* the writer's at the start: it may be reopened since */
   uint8_t* bytes;                        /* inline_bytes, or malloc */
   uint64_t nonce;                        /* of the process that started it */
-  uint64_t start_monotonic;
-  uint64_t start_unix_nano;
+  struct otlpshm_time start;
   uint64_t name_hash;
-  uint64_t keys_seen; /* one bit per hash of a key: a clear bit means "not set before" */
+  uint64_t threshold;
+  uint64_t keys_seen[SPAN_KEYS_SEEN_WORDS]; /* a bit per hash of a key: a clear one means "not set
+                                               before" */
   uint32_t writer_generation;
-  uint32_t capacity;
+  uint32_t limit; /* of used: the capacity less SPAN_TAIL_BYTES */
   uint32_t used;
   uint32_t flags; /* OTLPSHM_SPAN_* */
   uint32_t trace_state_offset;
@@ -53,19 +58,107 @@ struct __attribute__((may_alias)) span {
   uint32_t attributes_dropped;
   uint32_t event_count;
   uint32_t events_dropped;
+  uint32_t link_count;
+  uint32_t links_dropped;
   uint32_t span_flags;
-  struct otlpshm_limits limits; /* the writer's at the start */
   uint16_t record_flags;
   uint16_t scope_index;
   uint8_t has_parent;
   uint8_t span_kind;
   uint8_t status_code;
-  uint8_t reserved;
+  uint8_t has_ended; /* and had recorded: what is set on it now is counted */
   union {
-    struct otlpshm_context context; /* of a no-op: its parent's, for carriers */
-    uint8_t inline_bytes[1024 - 152];
+    struct otlpshm_context context; /* of a span that records nothing: for children and carriers */
+    uint8_t inline_bytes[1024 - 184];
   };
 };
 _Static_assert(sizeof(struct span) == sizeof(struct otlpshm_span), "the public size is the ABI");
+
+/* The span when it records; else null, and a call after the end is counted. */
+struct span* otlpshm_span_recording_or_count(struct otlpshm_span* span);
+static inline struct span* recording(struct otlpshm_span* public_span) {
+  struct span* span = (struct span*)public_span;
+  return span != NULL && span->writer != NULL ? span : otlpshm_span_recording_or_count(public_span);
+}
+
+/* A cursor over the span's free room; what was written counts once used is moved. */
+static inline struct otlpshm_cursor span_room(const struct span* span) {
+  const struct otlpshm_cursor cursor = {
+      .at = span->bytes + span->used, .end = span->bytes + span->limit, .full = false};
+  return cursor;
+}
+static inline void span_take(struct span* span, const struct otlpshm_cursor* cursor) {
+  span->used = (uint32_t)(cursor->at - span->bytes);
+}
+
+/* More room than now, by need at least. False in a signal handler, at SPAN_BYTES_MAX, and without
+ * memory. Moves the span's bytes. */
+bool otlpshm_span_grow(struct span* span, size_t need);
+static inline bool has_room(struct span* span, size_t need) {
+  return span->limit - span->used >= need || otlpshm_span_grow(span, need);
+}
+
+/* Replaces old_bytes at offset by a gap of new_bytes. The room is there. */
+void otlpshm_span_splice(struct span* span, uint32_t offset, uint32_t old_bytes,
+                         uint32_t new_bytes);
+
+/* A name as it will be written: cut, and UTF-8. room is used only for text that is not. */
+const char* otlpshm_span_clean_name(const char* name, size_t* bytes,
+                                    char room[OTLPSHM_NAME_BYTES_MAX]);
+
+/* FNV-1a 64. */
+static inline uint64_t hash_name(const char* name, size_t bytes) {
+  uint64_t hash = UINT64_C(0xcbf29ce484222325);
+  for (size_t i = 0; i < bytes; ++i) {
+    hash = (hash ^ (uint8_t)name[i]) * UINT64_C(0x100000001b3);
+  }
+  return hash;
+}
+
+/* ---- the filter of keys ------------------------------------------------------------------------
+ */
+
+/* Cheap, and spread enough that few keys share a bit. bytes is not 0. */
+static inline uint8_t hash_key(const char* key, size_t bytes) {
+  uint64_t word = 0;
+  if (bytes >= 8) {
+    uint64_t ends[2];
+    memcpy(&ends[0], key, 8);
+    memcpy(&ends[1], key + bytes - 8, 8);
+    word = ends[0] ^ (ends[1] << 1);
+  } else if (bytes >= 4) {
+    uint32_t ends[2];
+    memcpy(&ends[0], key, 4);
+    memcpy(&ends[1], key + bytes - 4, 4);
+    word = (uint64_t)ends[0] << 32 | ends[1];
+  } else {
+    word = (uint64_t)(uint8_t)key[0] << 16 | (uint64_t)(uint8_t)key[bytes / 2] << 8 |
+           (uint8_t)key[bytes - 1];
+  }
+  return (uint8_t)(((word + bytes) * UINT64_C(0x9e3779b97f4a7c15)) >> 56);
+}
+
+static inline bool key_seen(const struct span* span, uint8_t hash) {
+  return (span->keys_seen[hash >> 6] >> (hash & 63) & 1) != 0;
+}
+static inline void see_key(struct span* span, uint8_t hash) {
+  span->keys_seen[hash >> 6] |= UINT64_C(1) << (hash & 63);
+}
+
+/* ---- templates
+ * ----------------------------------------------------------------------------------- */
+
+#define TEMPLATE_BYTES_MAX 512u
+
+struct otlpshm_template {
+  uint64_t name_hash;
+  uint64_t keys_seen[SPAN_KEYS_SEEN_WORDS];
+  uint32_t name_field_bytes;
+  uint32_t attribute_count;
+  uint32_t attributes_dropped;
+  uint32_t bytes;
+  uint8_t span_kind;
+  uint8_t encoded[TEMPLATE_BYTES_MAX]; /* the name's field, then the attributes' */
+};
 
 #endif

@@ -88,14 +88,21 @@ static const char* directory_of(const struct otlpshm_writer_options* options) {
   return variable != NULL && variable[0] != '\0' ? variable : DEFAULT_DIRECTORY;
 }
 
+static void override(uint32_t* limit, uint32_t option) {
+  if (option != 0) *limit = option;
+}
+
 static struct otlpshm_limits limits_of(const struct otlpshm_writer_options* options) {
   struct otlpshm_limits limits = otlpshm_limits_of_environment();
-  if (options->attribute_count_max != 0) limits.attribute_count_max = options->attribute_count_max;
-  if (options->attribute_value_length_max != 0) {
-    limits.attribute_value_length_max = options->attribute_value_length_max;
+  override(&limits.attribute_count_max, options->attribute_count_max);
+  override(&limits.attribute_value_length_max, options->attribute_value_length_max);
+  override(&limits.event_count_max, options->event_count_max);
+  override(&limits.link_count_max, options->link_count_max);
+  override(&limits.event_attribute_count_max, options->event_attribute_count_max);
+  override(&limits.link_attribute_count_max, options->link_attribute_count_max);
+  if (options->value_depth_max <= OTLPSHM_VALUE_DEPTH_MAX) {
+    override(&limits.value_depth_max, options->value_depth_max);
   }
-  if (options->event_count_max != 0) limits.event_count_max = options->event_count_max;
-  if (options->link_count_max != 0) limits.link_count_max = options->link_count_max;
   return limits;
 }
 
@@ -119,10 +126,13 @@ static int register_rows(struct otlpshm_attachment* attachment,
 static int attach_writer(struct otlpshm_writer* writer,
                          const struct otlpshm_writer_options* options) {
   const char* directory = directory_of(options);
+  int status = otlpshm_sampler_init(&writer->sampler, options);
+  if (status != OTLPSHM_OK) return status;
   if (!otlpshm_process_start()) return OTLPSHM_ERROR_NO_MEMORY;
   (void)otlpshm_process_ready();
   struct otlpshm_attachment* attachment = NULL;
-  const int status = otlpshm_attach_open(&attachment, directory, options->lane_bytes_budget, false);
+  status = otlpshm_attach_open(&attachment, directory, options->lane_bytes_budget,
+                               (options->flags & OTLPSHM_WRITER_PREOPEN) != 0);
   if (status != OTLPSHM_OK) return status;
   const int scope_index = register_rows(attachment, options);
   if (scope_index < 0) {
@@ -130,11 +140,7 @@ static int attach_writer(struct otlpshm_writer* writer,
     return OTLPSHM_ERROR_NO_MEMORY;
   }
   const struct otlpshm_limits limits = limits_of(options);
-  store_relaxed_u32(&writer->limits.attribute_count_max, limits.attribute_count_max);
-  store_relaxed_u32(&writer->limits.attribute_value_length_max, limits.attribute_value_length_max);
-  store_relaxed_u32(&writer->limits.event_count_max, limits.event_count_max);
-  store_relaxed_u32(&writer->limits.event_attribute_count_max, limits.event_attribute_count_max);
-  store_relaxed_u32(&writer->limits.link_count_max, limits.link_count_max);
+  otlpshm_writer_set_limits(writer, &limits);
   store_relaxed_u32(&writer->scope_index, (uint32_t)scope_index);
   store_relaxed_pointer(&writer->attachment, attachment);
   (void)otlpshm_attach_now(attachment, otlpshm_clock_monotonic());

@@ -42,9 +42,9 @@ static int finish(struct otlpshm_span* span, uint64_t end) {
 }
 
 static struct otlpshm_attribute string_attribute(const char* key, const char* value) {
-  struct otlpshm_attribute attribute = {.key = key, .type = OTLPSHM_VALUE_STRING};
-  attribute.value.string.text = value;
-  attribute.value.string.bytes = strlen(value);
+  struct otlpshm_attribute attribute = {.key = key, .value.type = OTLPSHM_VALUE_STRING};
+  attribute.value.as.string.text = value;
+  attribute.value.as.string.bytes = strlen(value);
   return attribute;
 }
 
@@ -52,9 +52,9 @@ static struct otlpshm_attribute string_attribute(const char* key, const char* va
 static void write_kinds(const char* directory) {
   struct otlpshm_attribute resource[4] = {
       string_attribute("deployment.environment", "t\xc3\xa4st"),
-      {.key = "workers", .type = OTLPSHM_VALUE_INT, .value.integer = -3},
-      {.key = "ratio", .type = OTLPSHM_VALUE_DOUBLE, .value.number = 0.25},
-      {.key = "canary", .type = OTLPSHM_VALUE_BOOL, .value.boolean = 1},
+      {.key = "workers", .value = {.type = OTLPSHM_VALUE_INT, .as.integer = -3}},
+      {.key = "ratio", .value = {.type = OTLPSHM_VALUE_DOUBLE, .as.number = 0.25}},
+      {.key = "canary", .value = {.type = OTLPSHM_VALUE_BOOL, .as.boolean = 1}},
   };
   struct otlpshm_attribute scope[1] = {string_attribute("scope.key", "scope value")};
   struct otlpshm_writer_options options = {
@@ -91,7 +91,7 @@ static void write_kinds(const char* directory) {
     otlpshm_span_set_int_cstr(&span, "twice", kind);
     struct otlpshm_attribute on_event[2] = {
         string_attribute("event.key", "event value"),
-        {.key = "count", .type = OTLPSHM_VALUE_INT, .value.integer = 1 << 20}};
+        {.key = "count", .value = {.type = OTLPSHM_VALUE_INT, .as.integer = 1 << 20}}};
     otlpshm_span_add_event(&span, "timed", 5, START + MILLISECOND, on_event, 2);
     otlpshm_span_add_event(&span, "bare", 4, START + 2 * MILLISECOND, NULL, 0);
     otlpshm_span_set_status_cstr(&span, kind % 3, kind % 3 == 2 ? "because" : NULL);

@@ -116,8 +116,9 @@ static int write_span(const struct thread* thread, int64_t index) {
     otlpshm_span_set_string(&span, "padding", 7, padding, (size_t)options->padding);
   for (int64_t event = 0; event < index % 3; event++) {
     struct otlpshm_attribute attributes[2] = {
-        {.key = "event", .type = OTLPSHM_VALUE_INT, .value.integer = event},
-        {.key = "last", .type = OTLPSHM_VALUE_BOOL, .value.boolean = event + 1 == index % 3}};
+        {.key = "event", .value = {.type = OTLPSHM_VALUE_INT, .as.integer = event}},
+        {.key = "last",
+         .value = {.type = OTLPSHM_VALUE_BOOL, .as.boolean = event + 1 == index % 3}}};
     otlpshm_span_add_event(&span, "ev\xc3\xa9nement", 10,
                            start.start_unix_nano + (uint64_t)event * 1000, attributes, 2);
   }
@@ -249,7 +250,7 @@ int main(int argc, char** argv) {
   char service[32];
   snprintf(service, sizeof service, "emit-%" PRId64, options.process);
   struct otlpshm_attribute resource = {
-      .key = "emit.process", .type = OTLPSHM_VALUE_INT, .value.integer = options.process};
+      .key = "emit.process", .value = {.type = OTLPSHM_VALUE_INT, .as.integer = options.process}};
   struct otlpshm_writer_options writer_options = {.size = sizeof writer_options,
                                                   .directory = options.directory,
                                                   .service_name = service,

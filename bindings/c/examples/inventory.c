@@ -23,7 +23,7 @@ static unsigned select_stock(otlpshm_writer* writer, const struct otlpshm_contex
   if (*left == 0) {
     *left = 50;
     struct otlpshm_attribute count = {
-        .key = "inventory.restocked", .type = OTLPSHM_VALUE_INT, .value.integer = *left};
+        .key = "inventory.restocked", .value = {.type = OTLPSHM_VALUE_INT, .as.integer = *left}};
     otlpshm_span_add_event_cstr(&span, "restocked", &count, 1);
   }
   *left -= 1;

@@ -56,26 +56,52 @@ OTLPSHM_API const char* otlpshm_strerror(int status);
 /* ---- values ------------------------------------------------------------------------------- */
 
 enum otlpshm_value_type {
+  OTLPSHM_VALUE_EMPTY = 0, /* no value; kept, and not the same as "" or 0 */
   OTLPSHM_VALUE_STRING = 1,
   OTLPSHM_VALUE_BOOL = 2,
   OTLPSHM_VALUE_INT = 3,
-  OTLPSHM_VALUE_DOUBLE = 4
+  OTLPSHM_VALUE_DOUBLE = 4,
+  OTLPSHM_VALUE_BYTES = 5,
+  OTLPSHM_VALUE_ARRAY = 6, /* its values may be of different types */
+  OTLPSHM_VALUE_MAP = 7,
+  OTLPSHM_VALUE_UINT = 8 /* above INT64_MAX it becomes decimal text */
 };
 
-/* A key and a value, for resources, scopes and events. The text is borrowed for the call. */
-struct otlpshm_attribute {
-  const char* key;
-  size_t key_bytes; /* 0: key is NUL-terminated */
-  int type;         /* enum otlpshm_value_type */
+struct otlpshm_attribute;
+
+/* Any OpenTelemetry value; zero-filled is the empty one. What it points to is borrowed for the
+ * call. Arrays and maps nest; below the depth limit an array or a map becomes empty. */
+struct otlpshm_value {
+  int type; /* enum otlpshm_value_type */
   union {
     struct {
-      const char* text;
+      const char* text; /* UTF-8; text that is not is kept as bytes */
       size_t bytes;
     } string;
+    struct {
+      const void* start;
+      size_t count;
+    } bytes;
     int boolean; /* 0 or 1 */
     int64_t integer;
+    uint64_t unsigned_integer;
     double number;
-  } value;
+    struct {
+      const struct otlpshm_value* values;
+      size_t count;
+    } array;
+    struct {
+      const struct otlpshm_attribute* entries; /* of equal keys the last one wins */
+      size_t count;
+    } map;
+  } as;
+};
+
+/* A key and a value, of a span, resource, scope, event, link or map. */
+struct otlpshm_attribute {
+  const char* key;  /* 1 to 1024 bytes of UTF-8 */
+  size_t key_bytes; /* 0: key is NUL-terminated */
+  struct otlpshm_value value;
 };
 
 /* ---- writer ------------------------------------------------------------------------------- */
@@ -99,11 +125,38 @@ struct otlpshm_writer_options {
   const char* scope_schema_url;
   const struct otlpshm_attribute* scope_attributes;
   size_t scope_attribute_count;
-  size_t lane_bytes_budget;     /* of the process's segment; default 16 MiB; first writer wins */
-  uint32_t attribute_count_max; /* default: environment, else 128 */
-  uint32_t attribute_value_length_max; /* characters; default: environment, else no limit */
-  uint32_t event_count_max;            /* default: environment, else 128 */
-  uint32_t link_count_max;             /* default: environment, else 128 */
+  size_t lane_bytes_budget; /* of the process's segment; default 16 MiB; first writer wins */
+  /* Limits. 0: the environment's OTEL_*_LIMIT, else 128, or no limit to the length. */
+  uint32_t attribute_count_max;
+  uint32_t attribute_value_length_max; /* characters of text, bytes of byte strings */
+  uint32_t event_count_max;
+  uint32_t link_count_max;
+  uint32_t event_attribute_count_max;
+  uint32_t link_attribute_count_max;
+  uint32_t value_depth_max; /* of arrays and maps in each other; 0: 64, which is also the most */
+  uint32_t flags;           /* OTLPSHM_WRITER_* */
+  int sampler;              /* enum otlpshm_sampler */
+  double sampler_ratio;     /* of the samplers that have one: 0 to 1 */
+  uint64_t record_slower_than_nano; /* unsampled spans at least this long are written too, marked
+                                       record_only; 0: none */
+};
+
+/* All lanes get their memory at once; afterwards the span path never enters the kernel. */
+#define OTLPSHM_WRITER_PREOPEN 0x1u
+/* Unsampled spans whose status is Error are written too, marked record_only. */
+#define OTLPSHM_WRITER_RECORD_ERRORS 0x2u
+
+/* Head samplers. Source: OpenTelemetry Trace SDK, Sampling. */
+enum otlpshm_sampler {
+  OTLPSHM_SAMPLER_DEFAULT = 0, /* OTEL_TRACES_SAMPLER, else PARENT_BASED_ALWAYS_ON */
+  OTLPSHM_SAMPLER_ALWAYS_ON = 1,
+  OTLPSHM_SAMPLER_ALWAYS_OFF = 2,
+  OTLPSHM_SAMPLER_TRACE_ID_RATIO = 3,
+  OTLPSHM_SAMPLER_PARENT_BASED_ALWAYS_ON = 4,
+  OTLPSHM_SAMPLER_PARENT_BASED_ALWAYS_OFF = 5,
+  OTLPSHM_SAMPLER_PARENT_BASED_TRACE_ID_RATIO = 6,
+  OTLPSHM_SAMPLER_PROBABILITY = 7, /* consistent: honours rv, writes th into tracestate */
+  OTLPSHM_SAMPLER_PARENT_BASED_PROBABILITY = 8
 };
 
 /* Opens a writer. options may be null. *writer is set also when there is no directory or daemon:
@@ -137,6 +190,10 @@ struct otlpshm_stats {
   uint64_t exported;                       /* of these, acknowledged by a backend */
   uint64_t dropped[OTLPSHM_STATS_REASONS]; /* by reason: see otlpshm_drop_reason_name */
   uint64_t attributes_dropped; /* over a limit, or without room; their spans were kept */
+  uint64_t events_dropped;     /* likewise */
+  uint64_t links_dropped;      /* likewise */
+  uint64_t spans_grown;        /* spans that outgrew their inline bytes and allocated */
+  uint64_t late_calls;         /* attributes, events, … set on a span that had ended: ignored */
   uint32_t lanes_open;
   uint32_t lanes_lost; /* lanes whose lease died with a thread */
 };
@@ -183,6 +240,43 @@ OTLPSHM_API int otlpshm_traceparent_inject(const struct otlpshm_context* context
 OTLPSHM_API int otlpshm_traceparent_extract(const char* value, size_t bytes,
                                             struct otlpshm_context* context);
 
+/* ---- prepared -------------------------------------------------------------------------------- */
+
+/* A key that is checked and encoded once. The caller owns it; it may be static and shared by
+ * threads once it is prepared. All zero is a key that sets nothing. */
+struct otlpshm_key {
+  uint64_t private_words[10];
+};
+
+/* Prepares a key of 1 to 64 bytes of UTF-8. The text is copied.
+ * Returns OTLPSHM_OK, or INVALID_ARGUMENT (*key is then all zero).
+ * Thread-safety: one thread per key. Signals: safe. Fork: safe. */
+OTLPSHM_API int otlpshm_key_prepare(struct otlpshm_key* key, const char* text, size_t bytes);
+OTLPSHM_API int otlpshm_key_prepare_cstr(struct otlpshm_key* key, const char* text);
+
+/* What many spans have in common, encoded once: name, kind and constant attributes. Belongs to the
+ * process, not to a writer or a segment. */
+typedef struct otlpshm_template otlpshm_template;
+
+struct otlpshm_template_options {
+  size_t size;
+  const char* name;
+  size_t name_bytes; /* 0: name is NUL-terminated */
+  int kind;          /* enum otlpshm_span_kind; 0: internal */
+  const struct otlpshm_attribute* attributes;
+  size_t attribute_count;
+};
+
+/* Makes a template, under the writer's limits. *made is null unless OTLPSHM_OK is returned; else
+ * INVALID_ARGUMENT (also for more than 512 bytes of name and attributes), SHUTDOWN or NO_MEMORY.
+ * Thread-safety: any. Signals: unsafe. Fork: the child keeps it. */
+OTLPSHM_API int otlpshm_template_open(otlpshm_writer* writer, otlpshm_template** made,
+                                      const struct otlpshm_template_options* options);
+
+/* Frees a template; spans that were started from it may still be running. Null is fine.
+ * Thread-safety: no start may use it any more. Signals: unsafe. Fork: safe. */
+OTLPSHM_API void otlpshm_template_close(otlpshm_template* made);
+
 /* ---- span --------------------------------------------------------------------------------- */
 
 /* A span in the making. The caller owns it (a local variable will do); all zero is a valid span
@@ -208,13 +302,25 @@ enum otlpshm_status_code {
 /* The span lives in a signal handler: no allocation (it truncates), no attaching. */
 #define OTLPSHM_SPAN_SIGNAL_SAFE 0x1u
 
+/* A link to another span. Without ids it is kept only if it has attributes or a trace state. */
+struct otlpshm_link {
+  struct otlpshm_context context;
+  const struct otlpshm_attribute* attributes;
+  size_t attribute_count;
+};
+
 /* Zero-fill, set size to sizeof, set what you need. */
 struct otlpshm_start_options {
   size_t size;
   const struct otlpshm_context* parent; /* null or without ids: a new trace */
-  int kind;                             /* enum otlpshm_span_kind; 0: internal */
+  int kind;                             /* enum otlpshm_span_kind; 0: the template's, or internal */
   uint32_t flags;                       /* OTLPSHM_SPAN_* */
   uint64_t start_unix_nano;             /* 0: now */
+  const otlpshm_template* span_template; /* its name is used when name is null */
+  const struct otlpshm_attribute* attributes;
+  size_t attribute_count;
+  const struct otlpshm_link* links;
+  size_t link_count;
 };
 
 /* Starts a span. options may be null: a new trace, internal, now. A span that was started must be
@@ -238,9 +344,11 @@ OTLPSHM_API int otlpshm_span_is_recording(const struct otlpshm_span* span);
 OTLPSHM_API void otlpshm_span_get_context(const struct otlpshm_span* span,
                                           struct otlpshm_context* context);
 
-/* Set an attribute. A key that was set before is replaced. Beyond the limits, or without a key, the
- * attribute is dropped and counted in the span's dropped_attributes_count. Text that is not UTF-8
- * is kept as bytes_value. */
+/* Set an attribute. A key that was set before is replaced. Beyond the limits, or without a usable
+ * key, the attribute is dropped and counted in the span's dropped_attributes_count. Text that is
+ * not UTF-8 is kept as bytes_value. After the end of the span this, and all that follows but a new
+ * start, is ignored and counted (late_calls).
+ * Source: OpenTelemetry common, Attribute Collections and Attribute Limits. */
 OTLPSHM_API void otlpshm_span_set_string(struct otlpshm_span* span, const char* key,
                                          size_t key_bytes, const char* value, size_t value_bytes);
 OTLPSHM_API void otlpshm_span_set_int(struct otlpshm_span* span, const char* key, size_t key_bytes,
@@ -257,6 +365,33 @@ OTLPSHM_API void otlpshm_span_set_double_cstr(struct otlpshm_span* span, const c
                                               double value);
 OTLPSHM_API void otlpshm_span_set_bool_cstr(struct otlpshm_span* span, const char* key, int value);
 
+OTLPSHM_API void otlpshm_span_set_uint(struct otlpshm_span* span, const char* key, size_t key_bytes,
+                                       uint64_t value);
+OTLPSHM_API void otlpshm_span_set_bytes(struct otlpshm_span* span, const char* key,
+                                        size_t key_bytes, const void* value, size_t value_bytes);
+OTLPSHM_API void otlpshm_span_set_value(struct otlpshm_span* span, const char* key,
+                                        size_t key_bytes, const struct otlpshm_value* value);
+OTLPSHM_API void otlpshm_span_set_uint_cstr(struct otlpshm_span* span, const char* key,
+                                            uint64_t value);
+OTLPSHM_API void otlpshm_span_set_bytes_cstr(struct otlpshm_span* span, const char* key,
+                                             const void* value, size_t value_bytes);
+OTLPSHM_API void otlpshm_span_set_value_cstr(struct otlpshm_span* span, const char* key,
+                                             const struct otlpshm_value* value);
+OTLPSHM_API void otlpshm_span_set_attributes(struct otlpshm_span* span,
+                                             const struct otlpshm_attribute* attributes,
+                                             size_t attribute_count);
+
+/* The same with a key that was prepared. */
+OTLPSHM_API void otlpshm_span_set_string_prepared(struct otlpshm_span* span,
+                                                  const struct otlpshm_key* key, const char* value,
+                                                  size_t value_bytes);
+OTLPSHM_API void otlpshm_span_set_int_prepared(struct otlpshm_span* span,
+                                               const struct otlpshm_key* key, int64_t value);
+OTLPSHM_API void otlpshm_span_set_double_prepared(struct otlpshm_span* span,
+                                                  const struct otlpshm_key* key, double value);
+OTLPSHM_API void otlpshm_span_set_bool_prepared(struct otlpshm_span* span,
+                                                const struct otlpshm_key* key, int value);
+
 /* Adds an event; unix_nano 0 is now. Beyond the limits it is dropped and counted in the span's
  * dropped_events_count. */
 OTLPSHM_API void otlpshm_span_add_event(struct otlpshm_span* span, const char* name,
@@ -267,8 +402,29 @@ OTLPSHM_API void otlpshm_span_add_event_cstr(struct otlpshm_span* span, const ch
                                              const struct otlpshm_attribute* attributes,
                                              size_t attribute_count);
 
+/* Adds an event named "exception" with the attributes exception.type, exception.message and
+ * exception.stacktrace, as far as they are given (*_bytes 0: NUL-terminated; null: not given), and
+ * the caller's, which win. The status is not touched. Source: OpenTelemetry, Exceptions. */
+struct otlpshm_exception {
+  const char* type;
+  size_t type_bytes;
+  const char* message;
+  size_t message_bytes;
+  const char* stacktrace;
+  size_t stacktrace_bytes;
+  uint64_t unix_nano; /* 0: now */
+  const struct otlpshm_attribute* attributes;
+  size_t attribute_count;
+};
+OTLPSHM_API void otlpshm_span_record_exception(struct otlpshm_span* span,
+                                               const struct otlpshm_exception* exception);
+
+/* Adds a link. Beyond the limits it is dropped and counted in the span's dropped_links_count. */
+OTLPSHM_API void otlpshm_span_add_link(struct otlpshm_span* span, const struct otlpshm_link* link);
+
 /* Sets the status. Ok is final; Error beats Unset; Unset changes nothing. The description counts
- * only with Error, is cut at 1024 bytes, and may be null. Source: OpenTelemetry Trace API, Set Status. */
+ * only with Error, is cut at 1024 bytes, and may be null. Source: OpenTelemetry Trace API, Set
+ * Status. */
 OTLPSHM_API void otlpshm_span_set_status(struct otlpshm_span* span, int code,
                                          const char* description, size_t description_bytes);
 OTLPSHM_API void otlpshm_span_set_status_cstr(struct otlpshm_span* span, int code,
@@ -290,4 +446,7 @@ OTLPSHM_API void otlpshm_span_discard(struct otlpshm_span* span);
 #ifdef __cplusplus
 }
 #endif
+
+#include "otlpshm/context.h" /* tracestate, baggage, B3, the current span */
+
 #endif

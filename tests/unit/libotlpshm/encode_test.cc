@@ -7,27 +7,38 @@
 namespace otlpshm::library {
 namespace {
 
-std::string encoded(const otlpshm_attribute& attribute, std::uint32_t length_max = UINT32_MAX) {
-  otlpshm_key_value pair;
-  REQUIRE(otlpshm_key_value_of(&pair, &attribute, length_max));
-  std::string bytes(otlpshm_key_value_bytes(&pair) + 1, '\x55');
-  auto* at = reinterpret_cast<std::uint8_t*>(bytes.data());
-  REQUIRE(otlpshm_put_key_value(at, &pair) == at + bytes.size() - 1);
-  REQUIRE(bytes.back() == '\x55');
-  bytes.pop_back();
-  return bytes;
+constexpr std::uint32_t kField = 9;
+
+otlpshm_limits limits_with(std::uint32_t length_max = UINT32_MAX, std::uint32_t depth_max = 64) {
+  otlpshm_limits limits{};
+  limits.attribute_value_length_max = length_max;
+  limits.value_depth_max = depth_max;
+  return limits;
+}
+
+// The attribute as a field of number kField; "" when it is refused. Nothing lies behind it.
+std::string encoded(const otlpshm_attribute& attribute, const otlpshm_limits& limits) {
+  std::string room(4096, '\x55');
+  auto* start = reinterpret_cast<std::uint8_t*>(room.data());
+  otlpshm_cursor cursor{start, start + room.size(), false};
+  if (!otlpshm_put_attribute(&cursor, kField, &attribute, &limits)) {
+    REQUIRE(cursor.at == start);
+    return {};
+  }
+  REQUIRE_FALSE(cursor.full);
+  const auto bytes = static_cast<std::size_t>(cursor.at - start);
+  REQUIRE(room.find_first_not_of('\x55', bytes) == std::string::npos);
+  return room.substr(0, bytes);
 }
 
 Field value_of(const otlpshm_attribute& attribute, std::uint32_t length_max = UINT32_MAX) {
-  Field wrapped;
-  wrapped.number = 1;
-  wrapped.bytes = encoded(attribute, length_max);
-  return parse_attributes({wrapped}, 1).at(0).value;
+  const auto fields = parse(encoded(attribute, limits_with(length_max)));
+  REQUIRE(fields);
+  return parse_attributes(*fields, kField).at(0).value;
 }
 
 bool is_refused(const otlpshm_attribute& attribute) {
-  otlpshm_key_value pair;
-  return !otlpshm_key_value_of(&pair, &attribute, UINT32_MAX);
+  return encoded(attribute, limits_with()).empty();
 }
 
 }  // namespace
@@ -50,20 +61,20 @@ TEST_CASE("encode: each type of value is the OTLP AnyValue of that type") {
   otlpshm_attribute attribute = string_attribute("k", "text");
   CHECK(value_of(attribute).number == 1);
   CHECK(value_of(attribute).bytes == "text");
-  attribute.type = OTLPSHM_VALUE_BOOL;
-  attribute.value.boolean = 7;
+  attribute.value.type = OTLPSHM_VALUE_BOOL;
+  attribute.value.as.boolean = 7;
   CHECK(value_of(attribute).number == 2);
   CHECK(value_of(attribute).word == 1);
-  attribute.type = OTLPSHM_VALUE_INT;
+  attribute.value.type = OTLPSHM_VALUE_INT;
   for (const std::int64_t value :
        {std::int64_t{0}, std::int64_t{-1}, std::numeric_limits<std::int64_t>::min(),
         std::numeric_limits<std::int64_t>::max()}) {
-    attribute.value.integer = value;
+    attribute.value.as.integer = value;
     CHECK(value_of(attribute).number == 3);
     CHECK(static_cast<std::int64_t>(value_of(attribute).word) == value);
   }
-  attribute.type = OTLPSHM_VALUE_DOUBLE;
-  attribute.value.number = -0.5;
+  attribute.value.type = OTLPSHM_VALUE_DOUBLE;
+  attribute.value.as.number = -0.5;
   double number = 0;
   const Field field = value_of(attribute);
   std::memcpy(&number, &field.word, sizeof number);
@@ -73,8 +84,8 @@ TEST_CASE("encode: each type of value is the OTLP AnyValue of that type") {
 
 TEST_CASE("encode: text that is not there is empty text, and text that is not UTF-8 is bytes") {
   otlpshm_attribute attribute = string_attribute("k", "");
-  attribute.value.string.text = nullptr;
-  attribute.value.string.bytes = 9;
+  attribute.value.as.string.text = nullptr;
+  attribute.value.as.string.bytes = 9;
   CHECK(value_of(attribute).number == 1);
   CHECK(value_of(attribute).bytes.empty());
   attribute = string_attribute("k",
@@ -96,13 +107,12 @@ TEST_CASE("encode: text is cut by characters, bytes by bytes") {
 TEST_CASE("encode: a pair without a usable key or type is refused") {
   CHECK(is_refused(string_attribute(nullptr, "v")));
   CHECK(is_refused(string_attribute("", "v")));
-  CHECK(is_refused(string_attribute("k\xff", "v")));
   CHECK(is_refused(string_attribute(std::string(1025, 'k').c_str(), "v")));
   CHECK_FALSE(is_refused(string_attribute(std::string(1024, 'k').c_str(), "v")));
   otlpshm_attribute attribute = string_attribute("k", "v");
-  attribute.type = 99;
+  attribute.value.type = 99;
   CHECK(is_refused(attribute));
-  attribute.type = 0;
+  attribute.value.type = -1;
   CHECK(is_refused(attribute));
 }
 

@@ -19,6 +19,7 @@
 extern "C" {
 #include "src/attach.h"
 #include "src/clock.h"
+#include "src/detect.h"
 #include "src/doorbell.h"
 #include "src/encode.h"
 #include "src/ids.h"

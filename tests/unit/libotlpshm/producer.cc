@@ -8,11 +8,12 @@
 namespace otlpshm::library {
 
 void forget_environment() {
-  for (const char* name : {"OTLPSHM_DIR", "OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME",
-                           "OTEL_RESOURCE_ATTRIBUTES", "OTEL_ATTRIBUTE_COUNT_LIMIT",
-                           "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-                           "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT",
-                           "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_LINK_COUNT_LIMIT"}) {
+  for (const char* name :
+       {"OTLPSHM_DIR", "OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES",
+        "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTLPSHM_RESOURCE_DETECTORS",
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT",
+        "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_LINK_COUNT_LIMIT"}) {
     unsetenv(name);
   }
 }
@@ -63,9 +64,9 @@ int commit_record(otlpshm_attachment* attachment, std::uint32_t size, char fill,
 otlpshm_attribute string_attribute(const char* key, const char* text) {
   otlpshm_attribute attribute{};
   attribute.key = key;
-  attribute.type = OTLPSHM_VALUE_STRING;
-  attribute.value.string.text = text;
-  attribute.value.string.bytes = std::strlen(text);
+  attribute.value.type = OTLPSHM_VALUE_STRING;
+  attribute.value.as.string.text = text;
+  attribute.value.as.string.bytes = std::strlen(text);
   return attribute;
 }
 

@@ -31,7 +31,9 @@ std::map<std::string, std::string> attributes_of(const std::string& message, uns
   return found;
 }
 
+// Without what the machine says of the process.
 std::map<std::string, std::string> resource_of(const otlpshm_writer_options& options = nothing()) {
+  setenv("OTLPSHM_RESOURCE_DETECTORS", "none", 1);
   return attributes_of(fields_of(otlpshm_resource_row(&options)).at(0).bytes, 1);
 }
 
@@ -150,7 +152,7 @@ TEST_CASE("resource: a schema URL and a scope stand where OTLP wants them") {
   });
 }
 
-TEST_CASE("resource: a scope without a name is an empty message, and what is no text is left out") {
+TEST_CASE("resource: a scope without a name is an empty message, and what is no text is mended") {
   in_child([] {
     forget_environment();
     otlpshm_writer_options options = nothing();
@@ -158,9 +160,59 @@ TEST_CASE("resource: a scope without a name is an empty message, and what is no 
     options.scope_name = "\xff";
     options.scope_schema_url = "\xff";
     const auto row = fields_of(otlpshm_scope_row(&options));
-    REQUIRE(row.size() == 1);
-    REQUIRE(row[0].bytes.empty());
+    REQUIRE(row.size() == 2);
+    REQUIRE(parse(row[0].bytes)->at(0).bytes == "\xef\xbf\xbd");
+    REQUIRE(row[1].bytes == "\xef\xbf\xbd");
   });
+}
+
+TEST_CASE("resource: the detectors that are asked for find host, container, process, pid") {
+  in_child([] {
+    forget_environment();
+    const auto with = [](const char* detectors) {
+      setenv("OTLPSHM_RESOURCE_DETECTORS", detectors, 1);
+      const otlpshm_writer_options options = nothing();
+      return attributes_of(fields_of(otlpshm_resource_row(&options)).at(0).bytes, 1);
+    };
+    const auto usual = with("");
+    REQUIRE(usual.count("host.name") == 1);
+    REQUIRE(usual.at("os.type") == "linux");
+    REQUIRE(usual.at("process.executable.name") == "libotlpshm_test");
+    REQUIRE(usual.at("process.executable.path").front() == '/');
+    REQUIRE(usual.count("process.pid") == 0);
+    REQUIRE(usual.count("service.instance.id") == 0);
+    const auto all = with("all");
+    REQUIRE(all.count("process.pid") == 1);
+    const std::string id = all.at("service.instance.id");
+    REQUIRE(id.size() == 36);
+    REQUIRE(id[14] == '4');
+    REQUIRE(std::string("89ab").find(id[19]) != std::string::npos);
+    REQUIRE(with("all").at("service.instance.id") != id);
+    REQUIRE(with("none").size() == 4);
+    const auto two = with(" pid , host");
+    REQUIRE(two.count("process.pid") == 1);
+    REQUIRE(two.count("host.name") == 1);
+    REQUIRE(two.count("process.executable.name") == 0);
+  });
+}
+
+TEST_CASE("resource: a container's id is found in a mount table and in a cgroup's path") {
+  const std::string id(64, 'a');
+  const std::string other(64, 'b');
+  char found[OTLPSHM_CONTAINER_ID_BYTES + 1];
+  const auto is_found = [&found](const std::string& text) {
+    return otlpshm_detect_container_id(text.c_str(), found);
+  };
+  REQUIRE(is_found("1 2 0:1 /var/lib/docker/overlay2/" + other + "/merged / rw\n" +
+                   "3 2 0:1 /var/lib/docker/containers/" + id + "/resolv.conf /etc/resolv.conf\n"));
+  CHECK(found == id);
+  REQUIRE(is_found("9 8 0:1 /pods/sandboxes/" + id + "/hostname /etc/hostname rw\n"));
+  CHECK(found == id);
+  REQUIRE(is_found("0::/kubepods.slice/cri-containerd-" + id + ".scope\n"));
+  CHECK(found == id);
+  CHECK_FALSE(is_found("0::/user.slice/session-1.scope\n"));
+  CHECK_FALSE(is_found("0::/a" + id + "\n"));  // 65 digits are no id
+  CHECK_FALSE(is_found(""));
 }
 
 }  // namespace otlpshm::library

@@ -47,18 +47,18 @@ template <class Value>
   made.key = key.empty() ? "" : key.data();
   made.key_bytes = key.size();
   if constexpr (std::is_same_v<Value, bool>) {
-    made.type = OTLPSHM_VALUE_BOOL;
-    made.value.boolean = value;
+    made.value.type = OTLPSHM_VALUE_BOOL;
+    made.value.as.boolean = value;
   } else if constexpr (std::is_integral_v<Value>) {
-    made.type = OTLPSHM_VALUE_INT;
-    made.value.integer = saturated(value);
+    made.value.type = OTLPSHM_VALUE_INT;
+    made.value.as.integer = saturated(value);
   } else if constexpr (std::is_floating_point_v<Value>) {
-    made.type = OTLPSHM_VALUE_DOUBLE;
-    made.value.number = static_cast<double>(value);
+    made.value.type = OTLPSHM_VALUE_DOUBLE;
+    made.value.as.number = static_cast<double>(value);
   } else {
     const std::string_view text = value;
-    made.type = OTLPSHM_VALUE_STRING;
-    made.value.string = {text.data(), text.size()};
+    made.value.type = OTLPSHM_VALUE_STRING;
+    made.value.as.string = {text.data(), text.size()};
   }
   return made;
 }

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attribute.c: attributes of a span: the common ones in one run, all others through encode.c.
+ *   Owns   nothing; it appends to the span's bytes.
+ *   Rule   a key is in a span once: the filter of keys says "not yet" for most, and only the others
+ *          are looked for.
+ *   Loses  attributes beyond the limits or without room, counted in the span.
+ *   Source OpenTelemetry common, Attribute Collections; opentelemetry-proto common/v1. */
+#include "attach.h"
+#include "span.h"
+#include "writer.h"
+
+/* A key and a value below these sizes have lengths of one byte, up to the whole KeyValue's. */
+#define SHORT_KEY_BYTES 64u
+#define SHORT_VALUE_BYTES 56u
+#define SHORT_ATTRIBUTE_BYTES 136u
+
+static void drop(struct span* span) {
+  ++span->attributes_dropped;
+  add_relaxed_u64(&span->attachment->attributes_dropped, 1);
+}
+
+/* Finds the attribute with the key among the bytes of the span from SPAN_VARIABLE_OFFSET to end. */
+static bool find(const struct span* span, uint32_t end, const uint8_t* key, size_t key_bytes,
+                 uint32_t* offset, uint32_t* bytes) {
+  const uint8_t* message = span->bytes + SPAN_VARIABLE_OFFSET;
+  size_t at = 0;
+  size_t value;
+  size_t behind;
+  for (; otlpshm_find_field(message, end - SPAN_VARIABLE_OFFSET, SPAN_ATTRIBUTES, &at, &value,
+                            &behind);
+       at = behind) {
+    size_t key_at = 0;
+    size_t found;
+    size_t found_end;
+    if (otlpshm_find_field(message + value, behind - value, KEY_VALUE_KEY, &key_at, &found,
+                           &found_end) &&
+        found_end - found == key_bytes && memcmp(message + value + found, key, key_bytes) == 0) {
+      *offset = SPAN_VARIABLE_OFFSET + (uint32_t)at;
+      *bytes = (uint32_t)(behind - at);
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The attribute's field stands at span->used and ends at `end`; its key, as written, is given.
+ * Takes it into the span, in the place of one with the same key. */
+static void take(struct span* span, const uint8_t* end, const uint8_t* key, size_t key_bytes,
+                 uint8_t hash) {
+  const uint32_t start = span->used;
+  uint32_t offset;
+  uint32_t bytes;
+  if (key_seen(span, hash) && find(span, start, key, key_bytes, &offset, &bytes)) {
+    span->used = (uint32_t)(end - span->bytes);
+    otlpshm_span_splice(span, offset, bytes, 0);
+    return;
+  }
+  if (span->attribute_count >= load_relaxed_u32(&span->writer->limits.attribute_count_max)) {
+    drop(span);
+    return;
+  }
+  see_key(span, hash);
+  ++span->attribute_count;
+  span->used = (uint32_t)(end - span->bytes);
+}
+
+/* ---- any attribute ------------------------------------------------------------------------------
+ */
+
+static void set_attribute(struct span* span, const struct otlpshm_attribute* attribute) {
+  const struct otlpshm_limits limits = otlpshm_writer_limits(span->writer);
+  const size_t text_bytes =
+      attribute->value.type == OTLPSHM_VALUE_STRING ? attribute->value.as.string.bytes : 0;
+  for (;;) {
+    struct otlpshm_cursor cursor = span_room(span);
+    if (!otlpshm_put_attribute(&cursor, SPAN_ATTRIBUTES, attribute, &limits)) break;
+    if (!cursor.full) {
+      const uint8_t* field = span->bytes + span->used;
+      size_t at = 0;
+      size_t value = 0;
+      size_t end = 0;
+      (void)otlpshm_find_field(field, (size_t)(cursor.at - field), SPAN_ATTRIBUTES, &at, &value,
+                               &end);
+      const uint8_t* pair = field + value;
+      at = 0;
+      (void)otlpshm_find_field(pair, (size_t)(cursor.at - pair), KEY_VALUE_KEY, &at, &value, &end);
+      take(span, cursor.at, pair + value, end - value,
+           hash_key((const char*)pair + value, end - value));
+      return;
+    }
+    if (!otlpshm_span_grow(span, text_bytes < limits.attribute_value_length_max ? text_bytes : 1)) {
+      break;
+    }
+  }
+  drop(span);
+}
+
+/* ---- short ones
+ * ---------------------------------------------------------------------------------- */
+
+/* Where the value of a short attribute is written: after its key. Null when it is not short enough
+ * or not ASCII; nothing is taken until finish_short. */
+static inline uint8_t* start_short(struct span* span, const char* key, size_t key_bytes) {
+  if (key == NULL || key_bytes - 1 >= SHORT_KEY_BYTES - 1 ||
+      span->limit - span->used < SHORT_ATTRIBUTE_BYTES) {
+    return NULL;
+  }
+  uint8_t* at = span->bytes + span->used;
+  if ((copy_short(at + 4, key, key_bytes) & NOT_ASCII) != 0) return NULL;
+  at[0] = TAG(SPAN_ATTRIBUTES, WIRE_BYTES);
+  at[2] = TAG(KEY_VALUE_KEY, WIRE_BYTES);
+  at[3] = (uint8_t)key_bytes;
+  return at + 4 + key_bytes;
+}
+
+static inline void finish_short(struct span* span, const uint8_t* end, uint8_t hash) {
+  uint8_t* at = span->bytes + span->used;
+  at[1] = (uint8_t)(end - at - 2);
+  if (!key_seen(span, hash) &&
+      span->attribute_count < load_relaxed_u32(&span->writer->limits.attribute_count_max)) {
+    see_key(span, hash);
+    ++span->attribute_count;
+    span->used = (uint32_t)(end - span->bytes);
+    return;
+  }
+  take(span, end, at + 4, at[3], hash);
+}
+
+static inline uint8_t* put_short_text(uint8_t* at, const char* text, size_t bytes) {
+  at[0] = TAG(KEY_VALUE_VALUE, WIRE_BYTES);
+  at[1] = (uint8_t)(bytes + 2);
+  at[2] = TAG(ANY_STRING, WIRE_BYTES);
+  at[3] = (uint8_t)bytes;
+  return (copy_short(at + 4, text, bytes) & NOT_ASCII) == 0 ? at + 4 + bytes : NULL;
+}
+
+static inline uint8_t* put_short_varint(uint8_t* at, unsigned field, uint64_t word) {
+  at[0] = TAG(KEY_VALUE_VALUE, WIRE_BYTES);
+  at[2] = TAG(field, WIRE_VARINT);
+  uint8_t* end = put_varint(at + 3, word);
+  at[1] = (uint8_t)(end - at - 2);
+  return end;
+}
+
+static inline uint8_t* put_short_double(uint8_t* at, double value) {
+  at[0] = TAG(KEY_VALUE_VALUE, WIRE_BYTES);
+  at[1] = 9;
+  at[2] = TAG(ANY_DOUBLE, WIRE_FIXED64);
+  memcpy(at + 3, &value, sizeof value);
+  return at + 3 + sizeof value;
+}
+
+static inline bool is_short_text(const struct span* span, const char* text, size_t bytes) {
+  return text != NULL && bytes <= SHORT_VALUE_BYTES &&
+         bytes <= load_relaxed_u32(&span->writer->limits.attribute_value_length_max);
+}
+
+void otlpshm_span_set_string(struct otlpshm_span* public_span, const char* key, size_t key_bytes,
+                             const char* value, size_t value_bytes) {
+  struct span* span = recording(public_span);
+  if (span == NULL) return;
+  if (is_short_text(span, value, value_bytes)) {
+    uint8_t* at = start_short(span, key, key_bytes);
+    if (at != NULL) at = put_short_text(at, value, value_bytes);
+    if (at != NULL) {
+      finish_short(span, at, hash_key(key, key_bytes));
+      return;
+    }
+  }
+  const struct otlpshm_attribute attribute = {
+      .key = key_bytes == 0 ? NULL : key,
+      .key_bytes = key_bytes,
+      .value = {.type = OTLPSHM_VALUE_STRING, .as.string = {.text = value, .bytes = value_bytes}},
+  };
+  set_attribute(span, &attribute);
+}
+
+void otlpshm_span_set_int(struct otlpshm_span* public_span, const char* key, size_t key_bytes,
+                          int64_t value) {
+  struct span* span = recording(public_span);
+  if (span == NULL) return;
+  uint8_t* at = start_short(span, key, key_bytes);
+  if (at != NULL) {
+    finish_short(span, put_short_varint(at, ANY_INT, (uint64_t)value), hash_key(key, key_bytes));
+    return;
+  }
+  const struct otlpshm_attribute attribute = {
+      .key = key_bytes == 0 ? NULL : key,
+      .key_bytes = key_bytes,
+      .value = {.type = OTLPSHM_VALUE_INT, .as.integer = value},
+  };
+  set_attribute(span, &attribute);
+}
+
+void otlpshm_span_set_double(struct otlpshm_span* public_span, const char* key, size_t key_bytes,
+                             double value) {
+  struct span* span = recording(public_span);
+  if (span == NULL) return;
+  uint8_t* at = start_short(span, key, key_bytes);
+  if (at != NULL) {
+    finish_short(span, put_short_double(at, value), hash_key(key, key_bytes));
+    return;
+  }
+  const struct otlpshm_attribute attribute = {
+      .key = key_bytes == 0 ? NULL : key,
+      .key_bytes = key_bytes,
+      .value = {.type = OTLPSHM_VALUE_DOUBLE, .as.number = value},
+  };
+  set_attribute(span, &attribute);
+}
+
+void otlpshm_span_set_bool(struct otlpshm_span* public_span, const char* key, size_t key_bytes,
+                           int value) {
+  struct span* span = recording(public_span);
+  if (span == NULL) return;
+  uint8_t* at = start_short(span, key, key_bytes);
+  if (at != NULL) {
+    finish_short(span, put_short_varint(at, ANY_BOOL, value != 0), hash_key(key, key_bytes));
+    return;
+  }
+  const struct otlpshm_attribute attribute = {
+      .key = key_bytes == 0 ? NULL : key,
+      .key_bytes = key_bytes,
+      .value = {.type = OTLPSHM_VALUE_BOOL, .as.boolean = value != 0},
+  };
+  set_attribute(span, &attribute);
+}
+
+/* ---- any type
+ * ------------------------------------------------------------------------------------ */
+
+void otlpshm_span_set_value(struct otlpshm_span* public_span, const char* key, size_t key_bytes,
+                            const struct otlpshm_value* value) {
+  struct span* span = recording(public_span);
+  if (span == NULL) return;
+  struct otlpshm_attribute attribute = {
+      .key = key_bytes == 0 ? NULL : key,
+      .key_bytes = key_bytes,
+  };
+  if (value != NULL) attribute.value = *value;
+  set_attribute(span, &attribute);
+}
+
+void otlpshm_span_set_uint(struct otlpshm_span* span, const char* key, size_t key_bytes,
+                           uint64_t value) {
+  const struct otlpshm_value any = {.type = OTLPSHM_VALUE_UINT, .as.unsigned_integer = value};
+  otlpshm_span_set_value(span, key, key_bytes, &any);
+}
+
+void otlpshm_span_set_bytes(struct otlpshm_span* span, const char* key, size_t key_bytes,
+                            const void* value, size_t value_bytes) {
+  const struct otlpshm_value any = {.type = OTLPSHM_VALUE_BYTES,
+                                    .as.bytes = {.start = value, .count = value_bytes}};
+  otlpshm_span_set_value(span, key, key_bytes, &any);
+}
+
+void otlpshm_span_set_attributes(struct otlpshm_span* public_span,
+                                 const struct otlpshm_attribute* attributes,
+                                 size_t attribute_count) {
+  struct span* span = recording(public_span);
+  if (span == NULL || attributes == NULL) return;
+  for (size_t i = 0; i < attribute_count; ++i) set_attribute(span, &attributes[i]);
+}
+
+/* ---- NUL-terminated
+ * ------------------------------------------------------------------------------ */
+
+static size_t bytes_of(const char* text) {
+  return text == NULL ? 0 : strlen(text);
+}
+
+void otlpshm_span_set_string_cstr(struct otlpshm_span* span, const char* key, const char* value) {
+  otlpshm_span_set_string(span, key, bytes_of(key), value, bytes_of(value));
+}
+
+void otlpshm_span_set_int_cstr(struct otlpshm_span* span, const char* key, int64_t value) {
+  otlpshm_span_set_int(span, key, bytes_of(key), value);
+}
+
+void otlpshm_span_set_double_cstr(struct otlpshm_span* span, const char* key, double value) {
+  otlpshm_span_set_double(span, key, bytes_of(key), value);
+}
+
+void otlpshm_span_set_bool_cstr(struct otlpshm_span* span, const char* key, int value) {
+  otlpshm_span_set_bool(span, key, bytes_of(key), value);
+}
+
+void otlpshm_span_set_uint_cstr(struct otlpshm_span* span, const char* key, uint64_t value) {
+  otlpshm_span_set_uint(span, key, bytes_of(key), value);
+}
+
+void otlpshm_span_set_bytes_cstr(struct otlpshm_span* span, const char* key, const void* value,
+                                 size_t value_bytes) {
+  otlpshm_span_set_bytes(span, key, bytes_of(key), value, value_bytes);
+}
+
+void otlpshm_span_set_value_cstr(struct otlpshm_span* span, const char* key,
+                                 const struct otlpshm_value* value) {
+  otlpshm_span_set_value(span, key, bytes_of(key), value);
+}
+
+/* ---- prepared keys
+ * ------------------------------------------------------------------------------- */
+
+/* What the private words of a key hold: the bytes of a KeyValue up to its value. */
+struct __attribute__((may_alias)) key {
+  uint8_t bytes; /* of start; 0: sets nothing */
+  uint8_t hash;
+  uint8_t start[78]; /* the attribute's tag and a place for its length; the key's field */
+};
+_Static_assert(sizeof(struct key) == sizeof(struct otlpshm_key), "the public size is the ABI");
+#define PREPARED_KEY_BYTES_MAX 64u
+#define KEY_START_BYTES 80u /* what is copied for a long one: two bytes more than there are */
+
+int otlpshm_key_prepare(struct otlpshm_key* public_key, const char* text, size_t bytes) {
+  if (public_key == NULL) return OTLPSHM_ERROR_INVALID_ARGUMENT;
+  memset(public_key, 0, sizeof *public_key);
+  if (text == NULL || bytes == 0 || bytes > PREPARED_KEY_BYTES_MAX ||
+      !otlpshm_utf8_is_valid(text, bytes)) {
+    return OTLPSHM_ERROR_INVALID_ARGUMENT;
+  }
+  struct key* key = (struct key*)public_key;
+  key->hash = hash_key(text, bytes);
+  key->start[0] = TAG(SPAN_ATTRIBUTES, WIRE_BYTES);
+  key->start[2] = TAG(KEY_VALUE_KEY, WIRE_BYTES);
+  key->start[3] = (uint8_t)bytes;
+  memcpy(key->start + 4, text, bytes);
+  key->bytes = (uint8_t)(bytes + 4);
+  return OTLPSHM_OK;
+}
+
+int otlpshm_key_prepare_cstr(struct otlpshm_key* key, const char* text) {
+  return otlpshm_key_prepare(key, text, bytes_of(text));
+}
+
+/* As start_short. Short keys, which are most, take two moves. */
+static inline uint8_t* start_prepared(struct span* span, const struct key* key) {
+  if (key->bytes == 0 || span->limit - span->used < SHORT_ATTRIBUTE_BYTES) return NULL;
+  uint8_t* at = span->bytes + span->used;
+  memcpy(at, key->start, 32);
+  if (key->bytes > 32) memcpy(at + 32, key->start + 32, sizeof key->start - 32);
+  return at + key->bytes;
+}
+
+/* Without room for a short one: the long way, which may grow. */
+static void set_slowly(struct span* span, const struct key* key,
+                       const struct otlpshm_value* value) {
+  const struct otlpshm_attribute attribute = {
+      .key = key->bytes == 0 ? NULL : (const char*)key->start + 4,
+      .key_bytes = key->bytes == 0 ? 0 : key->bytes - 4u,
+      .value = *value,
+  };
+  set_attribute(span, &attribute);
+}
+
+void otlpshm_span_set_string_prepared(struct otlpshm_span* public_span,
+                                      const struct otlpshm_key* public_key, const char* value,
+                                      size_t value_bytes) {
+  struct span* span = recording(public_span);
+  const struct key* key = (const struct key*)public_key;
+  if (span == NULL || key == NULL) return;
+  if (is_short_text(span, value, value_bytes)) {
+    uint8_t* at = start_prepared(span, key);
+    if (at != NULL) at = put_short_text(at, value, value_bytes);
+    if (at != NULL) {
+      finish_short(span, at, key->hash);
+      return;
+    }
+  }
+  const struct otlpshm_value any = {.type = OTLPSHM_VALUE_STRING,
+                                    .as.string = {.text = value, .bytes = value_bytes}};
+  set_slowly(span, key, &any);
+}
+
+void otlpshm_span_set_int_prepared(struct otlpshm_span* public_span,
+                                   const struct otlpshm_key* public_key, int64_t value) {
+  struct span* span = recording(public_span);
+  const struct key* key = (const struct key*)public_key;
+  if (span == NULL || key == NULL) return;
+  uint8_t* at = start_prepared(span, key);
+  if (at != NULL) {
+    finish_short(span, put_short_varint(at, ANY_INT, (uint64_t)value), key->hash);
+    return;
+  }
+  const struct otlpshm_value any = {.type = OTLPSHM_VALUE_INT, .as.integer = value};
+  set_slowly(span, key, &any);
+}
+
+void otlpshm_span_set_double_prepared(struct otlpshm_span* public_span,
+                                      const struct otlpshm_key* public_key, double value) {
+  struct span* span = recording(public_span);
+  const struct key* key = (const struct key*)public_key;
+  if (span == NULL || key == NULL) return;
+  uint8_t* at = start_prepared(span, key);
+  if (at != NULL) {
+    finish_short(span, put_short_double(at, value), key->hash);
+    return;
+  }
+  const struct otlpshm_value any = {.type = OTLPSHM_VALUE_DOUBLE, .as.number = value};
+  set_slowly(span, key, &any);
+}
+
+void otlpshm_span_set_bool_prepared(struct otlpshm_span* public_span,
+                                    const struct otlpshm_key* public_key, int value) {
+  struct span* span = recording(public_span);
+  const struct key* key = (const struct key*)public_key;
+  if (span == NULL || key == NULL) return;
+  uint8_t* at = start_prepared(span, key);
+  if (at != NULL) {
+    finish_short(span, put_short_varint(at, ANY_BOOL, value != 0), key->hash);
+    return;
+  }
+  const struct otlpshm_value any = {.type = OTLPSHM_VALUE_BOOL, .as.boolean = value != 0};
+  set_slowly(span, key, &any);
+}
