@@ -59,6 +59,7 @@ std::string MetricsPage::text() {
   spans();
   exports();
   segments();
+  published();
   process();
   return page_.take();
 }
@@ -149,6 +150,14 @@ void MetricsPage::segments() {
         "Segments of a format that this daemon does not read.");
   gauge("otlpshm_unfit_files", sidecar_.unfit_.size(),
         "Files with a segment's name that are no segments.");
+}
+
+void MetricsPage::published() {
+  page_.family("otlpshm_head_sampling_ratio", MetricType::gauge,
+               "The part of new traces that producers are told to record.");
+  page_.series(sidecar_.config_.head_sampling_ratio);
+  gauge("otlpshm_clock_published", sidecar_.state_->clock_published() ? 1 : 0,
+        "1 while producers may tell the time by the calibrated TSC.");
 }
 
 void MetricsPage::process() {

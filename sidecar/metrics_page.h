@@ -25,6 +25,7 @@ class MetricsPage {
   void spans();
   void exports();
   void segments();
+  void published();
   void process();
   void counter(const char* name, std::uint64_t value, const char* help);
   void gauge(const char* name, std::uint64_t value, const char* help);

@@ -20,6 +20,7 @@
 
 #include "ingest/resync.h"
 #include "io/clock.h"
+#include "io/tsc.h"
 #include "metrics_page.h"
 #include "telemetry/log.h"
 
@@ -106,8 +107,10 @@ bool Sidecar::start(const MakeExporter& make_exporter, std::string* error) {
     *error = "directory " + config_.dir + ": " + *error;
     return false;
   }
+  state_->publish_head_ratio(config_.head_sampling_ratio);
+  publish_clock();
   doorbell_ = std::make_unique<ingest::Doorbell>(*loop_, *state_);
-  loop_->every(kHeartbeatMs, [this] { state_->beat(); });
+  loop_->every(kHeartbeatMs, [this] { beat(); });
   loop_->every(config_.drain_scan_interval_ms, [this] { tick(); });
   return true;
 }
@@ -354,6 +357,43 @@ void Sidecar::tick() {
     lose_name(source);
     ingest::Reap::look(source);
   }
+}
+
+// ---- what producers are told -------------------------------------------------------------------
+
+void Sidecar::beat() {
+  state_->beat();
+  publish_clock();
+}
+
+bool Sidecar::may_publish_clock() const {
+  switch (config_.clock) {
+    case config::ClockChoice::automatic:
+      return io::tsc_is_invariant() && io::kernel_keeps_time_by_tsc();
+    case config::ClockChoice::on:
+      return io::tsc_is_invariant();
+    case config::ClockChoice::off:
+      break;
+  }
+  return false;
+}
+
+void Sidecar::publish_clock() {
+  const bool was_published = state_->clock_published();
+  if (!may_publish_clock()) {
+    baseline_ = {};
+    state_->withdraw_clock();
+  } else if (const auto sample = io::sample_tsc()) {
+    if (const auto calibration = baseline_.add(*sample)) {
+      state_->publish_clock(*calibration);
+    } else {
+      state_->withdraw_clock();
+    }
+  }  // else what is published is good for some seconds more
+  if (state_->clock_published() == was_published) return;
+  telemetry::log(LogLevel::info, was_published
+                                     ? "applications ask the kernel for the time again"
+                                     : "applications may tell the time by the calibrated TSC");
 }
 
 // ---- the admin port ----------------------------------------------------------------------------

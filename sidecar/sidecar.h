@@ -18,6 +18,7 @@
 #include "admin/http.h"
 #include "config/options.h"
 #include "export/exporter.h"
+#include "ingest/calibration.h"
 #include "ingest/discover.h"
 #include "ingest/doorbell.h"
 #include "ingest/drain.h"
@@ -78,6 +79,9 @@ class Sidecar {
   void quarantine(Source& source);
   void echo(Source& source);
   void tick();
+  void beat();
+  [[nodiscard]] bool may_publish_clock() const;
+  void publish_clock();
 
   [[nodiscard]] std::vector<admin::Check> readiness() const;
   [[nodiscard]] std::string metrics();
@@ -87,6 +91,7 @@ class Sidecar {
   std::unique_ptr<io::Loop> loop_;
   std::unique_ptr<ingest::Discover> discover_;
   std::unique_ptr<ingest::StateFile> state_;
+  ingest::Baseline baseline_;
   std::unique_ptr<ingest::Doorbell> doorbell_;
   ingest::Drain drain_;
   Path path_;

@@ -32,6 +32,13 @@ std::vector<Option> table() {
        .default_text = "auto",
        .doc = "The kernel interface of the event loop; `auto` takes io_uring where it is allowed.",
        .member = &Config::loop},
+      {.key = "clock",
+       .type = Type::choice,
+       .choices = {"auto", "on", "off"},
+       .default_text = "auto",
+       .doc = "Whether applications may tell the time by the processor's invariant time stamp "
+              "counter, calibrated by the daemon; `auto` is where the kernel's clock does so too.",
+       .member = &Config::clock},
 
       {.key = "log.level",
        .type = Type::choice,
@@ -152,6 +159,13 @@ std::vector<Option> table() {
        .doc = "Memory for batches; when it is used up, spans wait in the applications' segments.",
        .member = &Config::memory_slab_bytes_max},
 
+      {.key = "head_sampling.ratio",
+       .type = Type::ratio,
+       .default_text = "1",
+       .doc = "The part of new traces that applications record, chosen by trace id; an "
+              "application's own sampler may keep less. With 1 it decides alone.",
+       .member = &Config::head_sampling_ratio},
+
       {.key = "shutdown.mode",
        .type = Type::choice,
        .choices = {"fast"},
@@ -194,6 +208,14 @@ Complaint take_number(Config& config, const Option& option, std::uint64_t Config
     return "expected " + expected_text(option) + "; got " + quoted(text);
   }
   config.*member = *number;
+  return std::nullopt;
+}
+
+Complaint take_ratio(Config& config, const Option& option, double Config::*member,
+                     std::string_view text) {
+  const auto ratio = ratio_from(text);
+  if (!ratio) return "expected " + expected_text(option) + "; got " + quoted(text);
+  config.*member = *ratio;
   return std::nullopt;
 }
 
@@ -251,6 +273,8 @@ Complaint set_value(Config& config, const Option& option, std::string_view text)
           return take_text(config, option, member, text);
         } else if constexpr (std::is_same_v<Value, std::uint64_t>) {
           return take_number(config, option, member, text);
+        } else if constexpr (std::is_same_v<Value, double>) {
+          return take_ratio(config, option, member, text);
         } else if constexpr (std::is_same_v<Value, HostPort>) {
           return take(config, member,
                       option.type == Type::endpoint ? endpoint_from(text) : listen_from(text));
@@ -280,6 +304,8 @@ std::string value_text(const Config& config, const Option& option) {
           return value;
         } else if constexpr (std::is_same_v<Value, std::uint64_t>) {
           return option.type == Type::bytes ? bytes_text(value) : std::to_string(value);
+        } else if constexpr (std::is_same_v<Value, double>) {
+          return ratio_text(value);
         } else if constexpr (std::is_same_v<Value, HostPort>) {
           return (option.type == Type::endpoint ? "http://" : "") + value.text();
         } else if constexpr (std::is_same_v<Value, Headers>) {
@@ -299,6 +325,8 @@ std::string expected_text(const Option& option) {
       return "text of " + range(decimal) + " bytes";
     case Type::number:
       return "a whole number of " + std::string(option.unit) + ", " + range(decimal);
+    case Type::ratio:
+      return "a decimal number, 0 to 1";
     case Type::bytes:
       return "bytes, " + range(bytes_text);
     case Type::endpoint:

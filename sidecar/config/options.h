@@ -19,6 +19,7 @@ namespace otlpshm::config {
 
 // The enumerators stand in the order of their row's `choices`.
 enum class LoopChoice { automatic, io_uring, epoll };
+enum class ClockChoice { automatic, on, off };
 enum class LogLevel { trace, debug, info, warn, error };
 enum class LogFormat { automatic, text, json };
 enum class ExporterChoice { otlp, console };
@@ -28,6 +29,7 @@ enum class ShutdownMode { fast };
 struct Config {
   std::string dir;
   LoopChoice loop{};
+  ClockChoice clock{};
   LogLevel log_level{};
   LogFormat log_format{};
   HostPort admin_listen;
@@ -44,16 +46,18 @@ struct Config {
   std::uint64_t drain_bytes_per_turn_max = 0;
   std::uint64_t drain_scan_interval_ms = 0;
   std::uint64_t memory_slab_bytes_max = 0;
+  double head_sampling_ratio = 0;
   ShutdownMode shutdown_mode{};
   std::uint64_t shutdown_timeout_ms = 0;
 };
 
 // How an option's text is read. The type of its member follows from it.
-enum class Type { text, choice, number, bytes, endpoint, listen, headers };
+enum class Type { text, choice, number, ratio, bytes, endpoint, listen, headers };
 
-using Member = std::variant<std::string Config::*, std::uint64_t Config::*, HostPort Config::*,
-                            Headers Config::*, LoopChoice Config::*, LogLevel Config::*,
-                            LogFormat Config::*, ExporterChoice Config::*, ShutdownMode Config::*>;
+using Member = std::variant<std::string Config::*, std::uint64_t Config::*, double Config::*,
+                            HostPort Config::*, Headers Config::*, LoopChoice Config::*,
+                            ClockChoice Config::*, LogLevel Config::*, LogFormat Config::*,
+                            ExporterChoice Config::*, ShutdownMode Config::*>;
 
 // A choice that users will look for and that this version does not have.
 struct AbsentChoice {

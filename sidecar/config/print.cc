@@ -31,8 +31,8 @@ std::string yaml_text(std::string_view text) {
 
 std::string yaml_value(const Config& config, const Option& option) {
   const std::string text = value_text(config, option);
-  const bool plain =
-      option.type == Type::number || option.type == Type::bytes || option.type == Type::choice;
+  const bool plain = option.type == Type::number || option.type == Type::ratio ||
+                     option.type == Type::bytes || option.type == Type::choice;
   return plain ? text : yaml_text(text);
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <charconv>
 #include <utility>
 
@@ -188,6 +189,29 @@ std::optional<std::uint64_t> number_from(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
+}
+
+std::optional<double> ratio_from(std::string_view text) {
+  const std::size_t point = text.find('.');
+  const std::string_view whole = text.substr(0, point);
+  if (whole != "0" && whole != "1") return std::nullopt;
+  if (point != std::string_view::npos) {
+    const std::string_view rest = text.substr(point + 1);
+    if (rest.empty() || !std::all_of(rest.begin(), rest.end(), is_digit)) return std::nullopt;
+  }
+  double ratio = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ratio);
+  if (error == std::errc::result_out_of_range) return 0.0;  // nearer to 0 than any double
+  if (error != std::errc() || end != text.data() + text.size() || ratio > 1) return std::nullopt;
+  return ratio;
+}
+
+std::string ratio_text(double ratio) {
+  char text[1100];  // the longest is 2^-1074
+  const auto [end, error] =
+      std::to_chars(text, text + sizeof text, ratio, std::chars_format::fixed);
+  assert(error == std::errc());
+  return {text, end};
 }
 
 std::optional<std::uint64_t> bytes_from(std::string_view text) {

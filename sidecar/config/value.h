@@ -44,6 +44,12 @@ using Headers = std::vector<Header>;
 // Decimal digits without sign, leading zero or unit.
 std::optional<std::uint64_t> number_from(std::string_view text);
 
+// 0 to 1, as 1, 0.25 or 0.000001: no sign, no exponent, a digit before and after the point.
+std::optional<double> ratio_from(std::string_view text);
+
+// The shortest text that ratio_from reads back to the same number.
+std::string ratio_text(double ratio);
+
 // A number of bytes, or one of KiB, MiB or GiB: 524288, 512KiB.
 std::optional<std::uint64_t> bytes_from(std::string_view text);
 

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include <cmath>
 #include <utility>
 
 #include "ingest/segment_view.h"
@@ -37,7 +38,23 @@ void fill(otlpshm_state* state) {
       ::getrandom(state->file.id, sizeof state->file.id, GRND_NONBLOCK);
 }
 
+// Odd while the fields change; it is odd already when the last daemon died in the middle.
+template <typename Fields>
+void rewrite(std::uint64_t& generation, const Fields& fields) {
+  const std::uint64_t odd = load_relaxed(generation) | 1;
+  store_relaxed(generation, odd);
+  release_fence();  // SYNC(policy)
+  fields();
+  store_release(generation, odd + 1);  // SYNC(policy)
+}
+
 }  // namespace
+
+std::uint64_t rejection_threshold(double ratio) {
+  constexpr int kBits = 56;
+  const double kept = std::ldexp(ratio, kBits);  // exact: only the exponent changes
+  return (std::uint64_t{1} << kBits) - static_cast<std::uint64_t>(std::llround(kept));
+}
 
 std::unique_ptr<StateFile> StateFile::open(int directory, std::string* error) {
   std::unique_ptr<OwnFile> file =
@@ -57,14 +74,16 @@ std::unique_ptr<StateFile> StateFile::open(int directory, std::string* error) {
     otlpshm_state& words = bare->state();
     bare->heartbeat_ = load_relaxed(words.heartbeat);
     bare->sleep_epoch_ = load_relaxed(words.sleep_epoch);
+    bare->clock_published_ = load_relaxed(words.clock.generation) != 0;
     store_relaxed(words.lives, load_relaxed(words.lives) + 1);
   });
   if (!there) {
     *error = "state was truncated while it was opened; start again";
     return nullptr;
   }
-  // The last daemon may have been killed asleep.
+  // The last daemon may have been killed asleep, or while it wrote the clock.
   state->publish_awake();
+  state->withdraw_clock();
   state->touch();
   state->beat();
   return state;
@@ -84,6 +103,40 @@ void StateFile::beat() {
 // Stores through a mapping do not move a file's modification time; producers go by it.
 void StateFile::touch() const {
   ::futimens(file_->fd(), nullptr);
+}
+
+void StateFile::publish_head_ratio(double ratio) {
+  const std::uint64_t threshold = rejection_threshold(ratio);
+  [[maybe_unused]] const bool there = guarded([this, threshold] {
+    otlpshm_policy& policy = state().policy;
+    rewrite(policy.generation, [&policy, threshold] {
+      store_relaxed(policy.flags, threshold == 0 ? 0u : OTLPSHM_POLICY_THRESHOLD);
+      store_relaxed(policy.threshold, threshold);
+    });
+  });
+}
+
+void StateFile::publish_clock(const Calibration& calibration) {
+  write_clock(calibration);
+  clock_published_ = true;
+}
+
+void StateFile::withdraw_clock() {
+  if (clock_published_) write_clock({});
+  clock_published_ = false;
+}
+
+void StateFile::write_clock(const Calibration& calibration) {
+  [[maybe_unused]] const bool there = guarded([this, &calibration] {
+    otlpshm_clock& clock = state().clock;
+    rewrite(clock.generation, [&clock, &calibration] {
+      store_relaxed(clock.tsc, calibration.tsc);
+      store_relaxed(clock.unix_nano, calibration.unix_nano);
+      store_relaxed(clock.expiry_tsc, calibration.expiry_tsc);
+      store_relaxed(clock.multiplier, calibration.multiplier);
+      store_relaxed(clock.shift, calibration.shift);
+    });
+  });
 }
 
 const std::uint32_t* StateFile::doorbell() const {

@@ -29,7 +29,7 @@ inline constexpr BrokenFile broken_files[] = {
      "zzz: 1\n",
      "error: otlpshmd.yaml:1:1: zzz: unknown key\n"
      "    1 | zzz: 1\n"
-     "      | ^^^ known here: dir, loop, log, admin, export, batch, drain, memory, shutdown"},
+     "      | ^^^ known here: dir, loop, clock, log, admin, export, batch, drain, memory, head_sampling, shutdown"},
     {"a dotted key",
      "export.endpoint: http://a:1\n",
      "error: otlpshmd.yaml:1:1: export.endpoint: unknown key\n"
@@ -427,7 +427,7 @@ inline constexpr BrokenFile broken_files[] = {
      "ünï: \"é\"\nlog: {lével: é, level: é}\n",
      "error: otlpshmd.yaml:1:1: ünï: unknown key\n"
      "    1 | ünï: \"é\"\n"
-     "      | ^^^ known here: dir, loop, log, admin, export, batch, drain, memory, shutdown\n"
+     "      | ^^^ known here: dir, loop, clock, log, admin, export, batch, drain, memory, head_sampling, shutdown\n"
      "error: otlpshmd.yaml:2:7: log.lével: unknown key\n"
      "    1 | ünï: \"é\"\n"
      "    2 | log: {lével: é, level: é}\n"
@@ -451,7 +451,12 @@ inline constexpr BrokenFile broken_files[] = {
      "<<: {dir: x}\n",
      "error: otlpshmd.yaml:1:1: <<: unknown key\n"
      "    1 | <<: {dir: x}\n"
-     "      | ^^ known here: dir, loop, log, admin, export, batch, drain, memory, shutdown"},
+     "      | ^^ known here: dir, loop, clock, log, admin, export, batch, drain, memory, head_sampling, shutdown"},
+    {"a ratio in percent",
+     "head_sampling: {ratio: 25%}\n",
+     "error: otlpshmd.yaml:1:24: head_sampling.ratio: expected a decimal number, 0 to 1; got \"25%\"\n"
+     "    1 | head_sampling: {ratio: 25%}\n"
+     "      |                        ^^^"},
     {"a backoff that shrinks",
      "export:\n  retry: {initial_ms: 600, max_ms: 500}\n",
      "error: otlpshmd.yaml:2:36: export.retry.max_ms: 500 ms is below export.retry.initial_ms, 600 ms (file otlpshmd.yaml:2:23): change one of them\n"

@@ -92,6 +92,8 @@ batch: {spans_max: 1, bytes_max: 512KiB, age_ms_max: 60000}
 drain: {bytes_per_turn_max: 65536, scan_interval_ms: 10}
 memory: {slab_bytes_max: 8MiB}
 shutdown: {mode: fast, timeout_ms: 1}
+clock: off
+head_sampling: {ratio: 0.25}
 )",
                                   {{"TOKEN", "t: [x] ${env:TOKEN}"}});
   REQUIRE(joined(result.errors).empty());
@@ -116,6 +118,8 @@ shutdown: {mode: fast, timeout_ms: 1}
   CHECK(config.drain_scan_interval_ms == 10);
   CHECK(config.memory_slab_bytes_max == 8u << 20);
   CHECK(config.shutdown_timeout_ms == 1);
+  CHECK(config.clock == ClockChoice::off);
+  CHECK(config.head_sampling_ratio == 0.25);
   for (const std::string& text : result.origins) CHECK(text.starts_with("file otlpshmd.yaml:"));
   CHECK(origin(result, "dir") == "file otlpshmd.yaml:2:6");
   CHECK(origin(result, "log.format") == "file otlpshmd.yaml:4:29");

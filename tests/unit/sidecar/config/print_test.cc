@@ -64,6 +64,7 @@ TEST_CASE("config: the effective configuration is shown with origins and without
   REQUIRE(result.ok());
   CHECK(effective_config(result) == R"~(dir: "/a $$\"b\\"                    # --set
 loop: auto                           # default
+clock: auto                          # default
 log:
   level: debug                       # environment OTLPSHM_LOG_LEVEL
   format: auto                       # default
@@ -88,6 +89,8 @@ drain:
   scan_interval_ms: 1000             # default
 memory:
   slab_bytes_max: 64MiB              # default
+head_sampling:
+  ratio: 1                           # default
 shutdown:
   mode: fast                         # default
   timeout_ms: 5000                   # default
@@ -95,8 +98,9 @@ shutdown:
 }
 
 TEST_CASE("config: the effective configuration is read back as it was") {
-  const Result before = load({.sets = {"dir=/a ${env:X}: #\"b\\'", "batch.bytes_max=65537",
-                                       "admin.listen=[::1]:0", "loop=epoll"}});
+  const Result before =
+      load({.sets = {"dir=/a ${env:X}: #\"b\\'", "batch.bytes_max=65537", "admin.listen=[::1]:0",
+                     "loop=epoll", "clock=off", "head_sampling.ratio=0.1"}});
   REQUIRE(before.ok());
   const ScratchDirectory scratch;
   const Result after = load({.file = scratch.write("again.yaml", effective_config(before))});

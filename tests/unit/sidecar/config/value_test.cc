@@ -39,6 +39,25 @@ TEST_CASE("config: sizes take binary suffixes and no others") {
   }
 }
 
+TEST_CASE("config: ratios are decimal, 0 to 1") {
+  CHECK(ratio_from("0") == 0);
+  CHECK(ratio_from("1") == 1);
+  CHECK(ratio_from("1.000") == 1);
+  CHECK(ratio_from("0.25") == 0.25);
+  CHECK(ratio_from("0.000001") == 0.000001);
+  for (const char* text : {"", ".", ".5", "0.", "1.", "-0", "+1", "00.5", "1.0001", "2", "1e-3",
+                           "0.5 ", " 0.5", "0,5", "0x0.8", "nan", "inf", "0.5.5", "50%"}) {
+    INFO(text);
+    CHECK_FALSE(ratio_from(text));
+  }
+  for (const double ratio : {0.0, 1.0, 0.1, 1.0 / 3, 0.5, 1e-9, 0x1p-56, 0x1p-1074}) {
+    CHECK(ratio_from(ratio_text(ratio)) == ratio);
+  }
+  CHECK(ratio_text(0.1) == "0.1");
+  CHECK(ratio_text(1) == "1");
+  CHECK(ratio_from("0." + std::string(400, '0') + "1") == 0);  // below every double
+}
+
 TEST_CASE("config: endpoints are http, a host and a port") {
   const auto text = [](std::string_view url) {
     const Parsed<HostPort> parsed = endpoint_from(url);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ingest/state_file.h"
 
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <thread>
 
+#include "ingest/segment_view.h"
 #include "support/segment_writer.h"
 
 namespace otlpshm::tests {
@@ -75,12 +78,148 @@ TEST_CASE("state: an unfit file is replaced, not written into") {
   ::close(old);
 }
 
+// Writes into the file as a daemon that dies in the middle would leave it.
+void overwrite(const SharedDirectory& directory, std::uint64_t offset, std::uint64_t word) {
+  const int fd = ::openat(directory.fd(), "state", O_RDWR);
+  REQUIRE(::pwrite(fd, &word, sizeof word, static_cast<off_t>(offset)) == sizeof word);
+  ::close(fd);
+}
+
+// Every field follows from one number, so that a mixture of two is seen.
+ingest::Calibration numbered(std::uint32_t number) {
+  return {number, number + 1ull, number + 2ull, number + 3, number + 4};
+}
+
+bool is_whole(const otlpshm_clock& clock) {
+  const std::uint64_t number = clock.tsc;
+  return clock.unix_nano == number + 1 && clock.expiry_tsc == number + 2 &&
+         clock.multiplier == number + 3 && clock.shift == number + 4;
+}
+
+TEST_CASE("state: a file begins without policy and clock") {
+  SharedDirectory directory;
+  const auto state = open(directory);
+  CHECK_FALSE(state->clock_published());
+  const otlpshm_state found = read(directory);
+  const otlpshm_clock no_clock = {};
+  const otlpshm_policy no_policy = {};
+  CHECK(std::memcmp(&found.clock, &no_clock, sizeof no_clock) == 0);
+  CHECK(std::memcmp(&found.policy, &no_policy, sizeof no_policy) == 0);
+}
+
+TEST_CASE("state: a published clock has an even generation, and is withdrawn to nothing") {
+  SharedDirectory directory;
+  const auto state = open(directory);
+  state->publish_clock(numbered(1000));
+  CHECK(state->clock_published());
+  otlpshm_clock clock = read(directory).clock;
+  CHECK(clock.generation == 2);
+  CHECK(clock.tsc == 1000);
+  CHECK(is_whole(clock));
+  state->publish_clock(numbered(2000));
+  CHECK(read(directory).clock.generation == 4);
+  state->withdraw_clock();
+  CHECK_FALSE(state->clock_published());
+  clock = read(directory).clock;
+  CHECK(clock.generation == 6);
+  CHECK((clock.tsc | clock.unix_nano | clock.expiry_tsc | clock.multiplier | clock.shift) == 0);
+  state->withdraw_clock();
+  CHECK(read(directory).clock.generation == 6);
+}
+
+TEST_CASE("state: the next daemon withdraws the clock of the last, also one that died writing it") {
+  for (const std::uint64_t generation : {4u, 5u}) {
+    SharedDirectory directory;
+    {
+      const auto state = open(directory);
+      state->publish_clock(numbered(1000));
+    }
+    overwrite(directory, offsetof(otlpshm_state, clock.generation), generation);
+    const auto state = open(directory);
+    CHECK_FALSE(state->clock_published());
+    CHECK(read(directory).clock.generation == 6);
+    CHECK(read(directory).clock.multiplier == 0);
+  }
+}
+
+TEST_CASE("state: a ratio below 1 is a threshold in force, and 1 is none") {
+  CHECK(ingest::rejection_threshold(1) == 0);
+  CHECK(ingest::rejection_threshold(0.5) == UINT64_C(0x80000000000000));
+  CHECK(ingest::rejection_threshold(0.25) == UINT64_C(0xc0000000000000));
+  CHECK(ingest::rejection_threshold(0.1) == UINT64_C(0xe6666666666666));
+  CHECK(ingest::rejection_threshold(std::ldexp(1, -56)) == UINT64_C(0xffffffffffffff));
+  CHECK(ingest::rejection_threshold(0) == UINT64_C(0x100000000000000));
+  SharedDirectory directory;
+  const auto state = open(directory);
+  state->publish_head_ratio(0.25);
+  CHECK(read(directory).policy.generation == 2);
+  CHECK(read(directory).policy.flags == OTLPSHM_POLICY_THRESHOLD);
+  CHECK(read(directory).policy.threshold == UINT64_C(0xc0000000000000));
+  state->publish_head_ratio(1);
+  CHECK(read(directory).policy.generation == 4);
+  CHECK(read(directory).policy.flags == 0);
+  CHECK(read(directory).policy.threshold == 0);
+}
+
+TEST_CASE("state: the policy of the last daemon stands until the next one says its own") {
+  SharedDirectory directory;
+  open(directory)->publish_head_ratio(0.5);
+  const auto state = open(directory);
+  CHECK(read(directory).policy.generation == 2);
+  CHECK(read(directory).policy.flags == OTLPSHM_POLICY_THRESHOLD);
+  overwrite(directory, offsetof(otlpshm_state, policy.generation), 3);  // died writing
+  state->publish_head_ratio(0.25);
+  CHECK(read(directory).policy.generation == 4);
+}
+
+TEST_CASE("state: a reader that looks while the clock is written sees one calibration or none") {
+  SharedDirectory directory;
+  const auto state = open(directory);
+  const int fd = ::openat(directory.fd(), "state", O_RDONLY);
+  void* const base = ::mmap(nullptr, sizeof(otlpshm_state), PROT_READ, MAP_SHARED, fd, 0);
+  REQUIRE(base != MAP_FAILED);
+  const otlpshm_clock& shared = static_cast<const otlpshm_state*>(base)->clock;
+  std::atomic<bool> over = false;
+  std::thread writer([&] {
+    for (std::uint32_t number = 1; number <= 200'000; ++number) {
+      state->publish_clock(numbered(number * 16));
+    }
+    over = true;
+  });
+  std::uint64_t whole = 0;
+  std::uint64_t torn = 0;
+  while (!over) {
+    otlpshm_clock clock = {};
+    clock.generation = ingest::load_acquire(shared.generation);
+    if (clock.generation % 2 != 0) continue;
+    clock.tsc = ingest::load_acquire(shared.tsc);
+    clock.unix_nano = ingest::load_acquire(shared.unix_nano);
+    clock.expiry_tsc = ingest::load_acquire(shared.expiry_tsc);
+    clock.multiplier = ingest::load_acquire(shared.multiplier);
+    clock.shift = ingest::load_acquire(shared.shift);
+    if (ingest::load_acquire(shared.generation) != clock.generation || clock.generation == 0) {
+      continue;
+    }
+    is_whole(clock) ? ++whole : ++torn;
+  }
+  writer.join();
+  CHECK(torn == 0);
+  CHECK(is_whole(shared));
+  CHECK(shared.generation == 400'000);
+  CHECK(whole > 0);
+  ::munmap(base, sizeof(otlpshm_state));
+  ::close(fd);
+}
+
 TEST_CASE("state: a truncated one costs the doorbell and not the daemon") {
   SharedDirectory directory;
   const auto state = open(directory);
   REQUIRE(::truncate((directory.path() + "/state").c_str(), 0) == 0);
   state->beat();
   state->publish_asleep();
+  state->publish_head_ratio(0.5);
+  state->publish_clock(numbered(1));
+  state->withdraw_clock();
   CHECK(state->asleep());
 }
 
