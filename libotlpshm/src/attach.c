@@ -300,11 +300,14 @@ static void write_row(struct otlpshm_attachment* attachment, struct otlpshm_segm
   memcpy(segment->base + table_offset + index * sizeof *row, row, sizeof *row);
 }
 
+/* The rows that are not counted yet: the daemon may be reading the others. */
 static void write_tables(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment) {
-  for (uint32_t i = 0; i < attachment->resource_count; ++i) {
+  const struct otlpshm_control* control = segment->control;
+  for (uint32_t i = load_relaxed_u32(&control->resource_count); i < attachment->resource_count;
+       ++i) {
     write_row(attachment, segment, OTLPSHM_RESOURCE_TABLE_OFFSET, i, &attachment->resources[i]);
   }
-  for (uint32_t i = 0; i < attachment->scope_count; ++i) {
+  for (uint32_t i = load_relaxed_u32(&control->scope_count); i < attachment->scope_count; ++i) {
     write_row(attachment, segment, OTLPSHM_SCOPE_TABLE_OFFSET, i, &attachment->scopes[i]);
   }
   store_release_u32(&segment->control->resource_count,

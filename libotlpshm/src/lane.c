@@ -184,8 +184,9 @@ static enum lane_result try_segment(struct otlpshm_attachment* attachment,
     if (result == lane_committed || result == lane_reaped) return result;
     if (any && otlpshm_segment_may_open(segment, now)) {
       open_one_more(attachment, segment);
-    } else if (result == lane_is_full) {
-      return result;
+    } else if (result == lane_is_full &&
+               (!any || lanes == load_relaxed_u32(&segment->lanes_open))) {
+      return result; /* and no other thread has opened a lane meanwhile */
     } else {
       spin_pause();
     }
