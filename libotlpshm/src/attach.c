@@ -612,6 +612,7 @@ int otlpshm_attach_open(struct otlpshm_attachment** out, const char* path, uint6
   struct otlpshm_attachment* attachment =
       attachment_of(whole, budget_bytes != 0 ? budget_bytes : DEFAULT_BUDGET);
   if (attachment == NULL) return OTLPSHM_ERROR_NO_MEMORY;
+  otlpshm_clock_probe();
   otlpshm_attach_lock(attachment);
   ++attachment->writers;
   if (preopen) store_relaxed_u32(&attachment->preopen, 1);
