@@ -71,8 +71,8 @@ OTLPSHM_API int otlpshm_traceparent_inject_batch(const struct otlpshm_context* c
                                                  size_t count,
                                                  char (*out)[OTLPSHM_TRACEPARENT_BYTES + 1]);
 
-/* The value of the member with the key, borrowed from the list; absent when there is none, or when
- * the list is malformed.
+/* Returns the value of the member with the key, borrowed from the list; absent when there is none,
+ * or when the list is malformed.
  * Thread-safety: any. Signals: safe. Fork: safe. Source: W3C Trace Context, tracestate. */
 OTLPSHM_API struct otlpshm_text otlpshm_tracestate_get(struct otlpshm_text list,
                                                        struct otlpshm_text key);
@@ -130,7 +130,8 @@ OTLPSHM_API int otlpshm_baggage_decode(struct otlpshm_text encoded,
 OTLPSHM_API int otlpshm_baggage_append(struct otlpshm_text_room* baggage, struct otlpshm_text key,
                                        struct otlpshm_text value, struct otlpshm_text properties);
 
-/* Appends a member that was read, as it stood. Otherwise like otlpshm_baggage_append. */
+/* Appends a member that was read, as it stood. Otherwise like otlpshm_baggage_append, and returns
+ * what that returns. Thread-safety, signals, fork: as otlpshm_baggage_append. */
 OTLPSHM_API int otlpshm_baggage_append_member(struct otlpshm_text_room* baggage,
                                               const struct otlpshm_baggage_member* member);
 
@@ -179,7 +180,7 @@ struct otlpshm_b3_multi {
   char x_b3_flags[2];
 };
 
-/* As otlpshm_b3_inject, for the X-B3 headers. X-B3-ParentSpanId is not sent.
+/* As otlpshm_b3_inject, for the X-B3 headers, and returns the same. X-B3-ParentSpanId is not sent.
  * Thread-safety: any. Signals: safe. Fork: safe. Source: openzipkin b3-propagation, Multiple
  * Headers; OpenTelemetry, B3 Requirements. */
 OTLPSHM_API int otlpshm_b3_multi_inject(const struct otlpshm_context* context, int sampling,
@@ -196,7 +197,8 @@ OTLPSHM_API int otlpshm_b3_multi_inject(const struct otlpshm_context* context, i
  * Source: OpenTelemetry Context API, Attach and Detach. */
 OTLPSHM_API struct otlpshm_span* otlpshm_span_make_current(struct otlpshm_span* span);
 
-/* The calling thread's current span, or null, which every function on spans takes for a no-op.
+/* Returns the calling thread's current span, or null, which every function on spans takes for a
+ * no-op.
  * Thread-safety: any. Signals: safe; but a handler must not write to the span that it interrupted.
  * Fork: as otlpshm_span_make_current. Source: OpenTelemetry Context API, Get current Context. */
 OTLPSHM_API struct otlpshm_span* otlpshm_span_current(void);

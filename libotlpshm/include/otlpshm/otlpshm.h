@@ -26,7 +26,7 @@ extern "C" {
 #define OTLPSHM_VERSION_PATCH 0
 #define OTLPSHM_VERSION_STRING "0.1.0"
 
-/* The version of the library that was linked or loaded, like "0.1.0". Static storage.
+/* Returns the version of the library that was linked or loaded, like "0.1.0": static storage.
  * Thread-safety: any. Signals: safe. Fork: safe. */
 OTLPSHM_API const char* otlpshm_version(void);
 
@@ -49,7 +49,8 @@ enum otlpshm_status {
   OTLPSHM_ERROR_DROPPED = -12          /* the span was dropped, and counted; see the statistics */
 };
 
-/* One English sentence for a status. Static storage; never null.
+/* Returns one English sentence for a status, also for one that it does not know: static storage,
+ * never null.
  * Thread-safety: any. Signals: safe. Fork: safe. */
 OTLPSHM_API const char* otlpshm_strerror(int status);
 
@@ -162,20 +163,21 @@ enum otlpshm_sampler {
 /* Opens a writer. options may be null. *writer is set also when there is no directory or daemon:
  * such a writer is valid, its spans are no-ops, and it attaches by itself when they appear.
  * Returns OTLPSHM_OK, or INVALID_ARGUMENT or NO_MEMORY, in which case *writer is null (null is a
- * valid writer everywhere: a no-op).
- * Thread-safety: any. Signals: unsafe. Fork: the child keeps the writer. */
+ * valid writer everywhere: a no-op). Reads the environment, unless the process is setuid.
+ * Thread-safety: any, but for setenv. Signals: unsafe. Fork: the child keeps the writer. */
 OTLPSHM_API int otlpshm_writer_open(otlpshm_writer** writer,
                                     const struct otlpshm_writer_options* options);
 
 /* Waits until everything that was committed before the call has settled: acknowledged by the
- * backend, or spooled, or dropped with a reason. timeout_ms is an upper bound; 0 only asks.
+ * backend, or spooled, or dropped with a reason. timeout_ms, in milliseconds, is an upper bound; 0
+ * only asks.
  * Returns OTLPSHM_OK, TIMEOUT, NO_DAEMON (no ack, or the heartbeat has stopped), or SHUTDOWN.
  * Thread-safety: any. Signals: unsafe. Fork: safe. */
 OTLPSHM_API int otlpshm_force_flush(otlpshm_writer* writer, uint32_t timeout_ms);
 
 /* force_flush, then releases the writer; the last writer of a directory also unmaps the segment.
  * What has not settled stays in shared memory for the daemon. Spans of the writer that end later
- * are dropped with the reason `shutdown`. The pointer must not be used again.
+ * are dropped with the reason `shutdown`. The pointer must not be used again. timeout_ms: as there.
  * Returns what force_flush returned. Thread-safety: any, once. Signals: unsafe. Fork: safe. */
 OTLPSHM_API int otlpshm_shutdown(otlpshm_writer* writer, uint32_t timeout_ms);
 
@@ -198,16 +200,17 @@ struct otlpshm_stats {
   uint32_t lanes_lost; /* lanes whose lease died with a thread */
 };
 
-/* What was counted so far. Thread-safety: any. Signals: unsafe. Fork: counts start at 0 in a child.
- */
+/* What was counted so far. Returns OTLPSHM_OK, or INVALID_ARGUMENT for a null pointer or another
+ * size. Thread-safety: any. Signals: unsafe. Fork: counts start at 0 in a child. */
 OTLPSHM_API int otlpshm_writer_stats(otlpshm_writer* writer, struct otlpshm_stats* stats);
 
-/* Why spans do or do not arrive: OTLPSHM_OK while a daemon is attached, else the reason as a
- * status. Thread-safety: any. Signals: unsafe. Fork: safe. */
+/* Why spans do or do not arrive. Returns OTLPSHM_OK while a daemon is attached, else the reason as
+ * a status. Thread-safety: any. Signals: unsafe. Fork: safe. */
 OTLPSHM_API int otlpshm_writer_status(otlpshm_writer* writer);
 
-/* The name of a drop reason ("lane_full"), as in docs/abi.md and in the daemon's metrics; null for
- * a number that is not a reason. Thread-safety: any. Signals: safe. Fork: safe. */
+/* Returns the name of a drop reason ("lane_full"), as in docs/abi.md and in the daemon's metrics:
+ * static storage; null for a number that is not a reason. Thread-safety: any. Signals: safe. Fork:
+ * safe. */
 OTLPSHM_API const char* otlpshm_drop_reason_name(unsigned reason);
 
 /* ---- context ------------------------------------------------------------------------------ */
@@ -309,7 +312,7 @@ struct otlpshm_link {
   size_t attribute_count;
 };
 
-/* Zero-fill, set size to sizeof, set what you need. */
+/* Zero-fill, set size to sizeof, set what you need. Times are nanoseconds since 1970 UTC. */
 struct otlpshm_start_options {
   size_t size;
   const struct otlpshm_context* parent; /* null or without ids: a new trace */
@@ -334,20 +337,22 @@ OTLPSHM_API void otlpshm_span_start_cstr(otlpshm_writer* writer, struct otlpshm_
                                          const char* name,
                                          const struct otlpshm_start_options* options);
 
-/* 1 when what is set on the span will be exported or may be; 0 for a no-op or ended span.
- * Thread-safety, signals, fork: as otlpshm_span_start; so too for all that follow. */
+/* Returns 1 when what is set on the span will be exported or may be; 0 for a no-op or ended span.
+ * Thread-safety, signals, fork: as otlpshm_span_start. */
 OTLPSHM_API int otlpshm_span_is_recording(const struct otlpshm_span* span);
 
 /* The span's own context, for children and carriers. A span that was started as a no-op gives its
  * parent's, so that a trace goes through it; all zero for other no-ops. trace_state stays valid
- * until the span ends or is written to; a no-op's, as long as its parent's. */
+ * until the span ends or is written to; a no-op's, as long as its parent's.
+ * Thread-safety, signals, fork: as otlpshm_span_start. */
 OTLPSHM_API void otlpshm_span_get_context(const struct otlpshm_span* span,
                                           struct otlpshm_context* context);
 
 /* Set an attribute. A key that was set before is replaced. Beyond the limits, or without a usable
  * key, the attribute is dropped and counted in the span's dropped_attributes_count. Text that is
  * not UTF-8 is kept as bytes_value. After the end of the span this, and all that follows but a new
- * start, is ignored and counted (late_calls).
+ * start, is ignored and counted (late_calls). Lengths are bytes.
+ * Thread-safety, signals, fork: as otlpshm_span_start.
  * Source: OpenTelemetry common, Attribute Collections and Attribute Limits. */
 OTLPSHM_API void otlpshm_span_set_string(struct otlpshm_span* span, const char* key,
                                          size_t key_bytes, const char* value, size_t value_bytes);
@@ -381,7 +386,8 @@ OTLPSHM_API void otlpshm_span_set_attributes(struct otlpshm_span* span,
                                              const struct otlpshm_attribute* attributes,
                                              size_t attribute_count);
 
-/* The same with a key that was prepared. */
+/* The same with a key that was prepared. Thread-safety, signals, fork: as otlpshm_span_start;
+ * threads may share the key. */
 OTLPSHM_API void otlpshm_span_set_string_prepared(struct otlpshm_span* span,
                                                   const struct otlpshm_key* key, const char* value,
                                                   size_t value_bytes);
@@ -392,8 +398,9 @@ OTLPSHM_API void otlpshm_span_set_double_prepared(struct otlpshm_span* span,
 OTLPSHM_API void otlpshm_span_set_bool_prepared(struct otlpshm_span* span,
                                                 const struct otlpshm_key* key, int value);
 
-/* Adds an event; unix_nano 0 is now. Beyond the limits it is dropped and counted in the span's
- * dropped_events_count. */
+/* Adds an event. unix_nano is nanoseconds since 1970 UTC; 0 is now. Beyond the limits the event is
+ * dropped and counted in the span's dropped_events_count.
+ * Thread-safety, signals, fork: as otlpshm_span_start. */
 OTLPSHM_API void otlpshm_span_add_event(struct otlpshm_span* span, const char* name,
                                         size_t name_bytes, uint64_t unix_nano,
                                         const struct otlpshm_attribute* attributes,
@@ -404,7 +411,9 @@ OTLPSHM_API void otlpshm_span_add_event_cstr(struct otlpshm_span* span, const ch
 
 /* Adds an event named "exception" with the attributes exception.type, exception.message and
  * exception.stacktrace, as far as they are given (*_bytes 0: NUL-terminated; null: not given), and
- * the caller's, which win. The status is not touched. Source: OpenTelemetry, Exceptions. */
+ * the caller's, which win. The status is not touched.
+ * Thread-safety, signals, fork: as otlpshm_span_start.
+ * Source: OpenTelemetry, Exceptions. */
 struct otlpshm_exception {
   const char* type;
   size_t type_bytes;
@@ -419,28 +428,32 @@ struct otlpshm_exception {
 OTLPSHM_API void otlpshm_span_record_exception(struct otlpshm_span* span,
                                                const struct otlpshm_exception* exception);
 
-/* Adds a link. Beyond the limits it is dropped and counted in the span's dropped_links_count. */
+/* Adds a link. Beyond the limits it is dropped and counted in the span's dropped_links_count.
+ * Thread-safety, signals, fork: as otlpshm_span_start. */
 OTLPSHM_API void otlpshm_span_add_link(struct otlpshm_span* span, const struct otlpshm_link* link);
 
 /* Sets the status. Ok is final; Error beats Unset; Unset changes nothing. The description counts
- * only with Error, is cut at 1024 bytes, and may be null. Source: OpenTelemetry Trace API, Set
- * Status. */
+ * only with Error, is cut at 1024 bytes, and may be null.
+ * Thread-safety, signals, fork: as otlpshm_span_start.
+ * Source: OpenTelemetry Trace API, Set Status. */
 OTLPSHM_API void otlpshm_span_set_status(struct otlpshm_span* span, int code,
                                          const char* description, size_t description_bytes);
 OTLPSHM_API void otlpshm_span_set_status_cstr(struct otlpshm_span* span, int code,
                                               const char* description);
 
-/* Replaces the name. */
+/* Replaces the name. Thread-safety, signals, fork: as otlpshm_span_start. */
 OTLPSHM_API void otlpshm_span_update_name(struct otlpshm_span* span, const char* name,
                                           size_t name_bytes);
 
-/* Ends the span now, or at a given time, and commits it. Afterwards the span is a no-op and may be
- * started again. Returns OTLPSHM_OK when the span is in shared memory (or is a no-op); from then on
- * neither the end of this process nor of the daemon loses it. Else DROPPED: counted by reason. */
+/* Ends the span now, or at a given time in nanoseconds since 1970 UTC, and commits it. Afterwards
+ * the span is a no-op and may be started again. Returns OTLPSHM_OK when the span is in shared
+ * memory (or is a no-op); from then on neither the end of this process nor of the daemon loses it.
+ * Else DROPPED: counted by reason. Thread-safety, signals, fork: as otlpshm_span_start. */
 OTLPSHM_API int otlpshm_span_end(struct otlpshm_span* span);
 OTLPSHM_API int otlpshm_span_end_at(struct otlpshm_span* span, uint64_t end_unix_nano);
 
-/* Forgets a span without recording it. It does not count as ended. */
+/* Forgets a span without recording it. It does not count as ended.
+ * Thread-safety, signals, fork: as otlpshm_span_start. */
 OTLPSHM_API void otlpshm_span_discard(struct otlpshm_span* span);
 
 #ifdef __cplusplus
