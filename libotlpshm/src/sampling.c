@@ -188,7 +188,7 @@ void otlpshm_sampling_look_again(struct otlpshm_attachment* attachment) {
   if (load_relaxed_u32(&attachment->root_look_mask) != mask) {
     store_relaxed_u32(&attachment->root_look_mask, mask);
   }
-  otlpshm_attach_tick(attachment, now, false);
+  otlpshm_attach_tick_of_span(attachment, now, false);
 }
 
 /* ---- `ot`, OpenTelemetry's member of a trace state ------------------------------------------- */
