@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* floor.c: see floor.h. No call but clock_gettime and memcpy. */
+#define _POSIX_C_SOURCE 199309L
 #include "floor.h"
 
 #include <stdint.h>

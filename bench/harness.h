@@ -25,6 +25,8 @@ struct Value {
 // Prints the values for people, or as one JSON array; returns the exit status.
 int report(const std::vector<Value>& values, bool json);
 
+[[noreturn]] void fail(const std::string& why);
+
 struct Options {
   bool json = false;
   double seconds = 4.0;  // after warm-up
@@ -37,6 +39,8 @@ Options parse_options(int argc, char** argv);
 double process_cpu_seconds();
 double thread_cpu_seconds();
 double monotonic_seconds();
+
+otlpshm_stats stats_of(otlpshm_writer* writer);
 
 // Starts, names and ends one span of workload W5: five attributes, about 280 bytes on the wire.
 int emit_w5(otlpshm_writer* writer);
@@ -53,11 +57,11 @@ struct Delivered {
   std::uint64_t decode_errors = 0;
 };
 
-// The daemon with its default configuration, and a receiver that counts distinct ids and decodes
-// one span in a thousand.
+// The daemon with its default configuration, but for the arguments given, and a receiver that
+// counts distinct ids and decodes one span in a thousand.
 class Path {
  public:
-  Path();
+  explicit Path(const std::vector<std::string>& daemon_arguments = {});
   ~Path();
   Path(const Path&) = delete;
   Path& operator=(const Path&) = delete;
@@ -68,6 +72,9 @@ class Path {
   // Waits until the lanes hold few enough unsettled spans that none of the next `burst` drops.
   void wait_for_room(std::uint64_t burst) const;
   void wait_until_settled() const;
+
+  // Counts what other processes have committed in the same directory.
+  void add_committed(std::uint64_t spans) { committed_elsewhere_ += spans; }
 
   // Flushes, stops everything, and compares: exits the program with status 1, and says why, when
   // what was delivered is not what was committed.
@@ -85,6 +92,7 @@ class Path {
   otlpshm_writer* writer_ = nullptr;
   Delivered delivered_;
   std::uint64_t ended_ = 0;
+  std::uint64_t committed_elsewhere_ = 0;
   double daemon_cpu_seconds_ = 0;
 };
 

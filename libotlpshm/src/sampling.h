@@ -79,11 +79,14 @@ size_t otlpshm_sampling_trace_state(const struct otlpshm_sampling* sampling,
                                     const char* parent_state, size_t bytes,
                                     char out[OTLPSHM_TRACESTATE_BYTES + 1]);
 
-/* The right-most 56 bits of a trace id. */
+/* The right-most 56 bits of a trace id, of which this is the second word. */
+static inline uint64_t otlpshm_sampling_randomness_of(uint64_t word) {
+  return __builtin_bswap64(word) & OTLPSHM_THRESHOLD_MASK;
+}
 static inline uint64_t otlpshm_sampling_randomness(const uint8_t trace_id[16]) {
   uint64_t word;
   memcpy(&word, trace_id + 8, sizeof word);
-  return __builtin_bswap64(word) & OTLPSHM_THRESHOLD_MASK;
+  return otlpshm_sampling_randomness_of(word);
 }
 
 /* random: the trace's random flag, or 0. */
@@ -110,12 +113,12 @@ static inline void otlpshm_sampling_tell(struct otlpshm_sampling* sampling, uint
 /* The published threshold takes away and never adds. */
 static inline struct otlpshm_sampling otlpshm_sampling_of_root(
     const struct otlpshm_sampler_state* sampler, struct otlpshm_attachment* attachment,
-    const uint8_t trace_id[16]) {
+    const uint64_t trace_id[2]) {
   const uint32_t flags = load_relaxed_u32(&sampler->flags);
   const uint64_t own = load_relaxed_u64(&sampler->threshold);
   const uint64_t published = load_relaxed_u64(&attachment->published_threshold);
   const uint64_t threshold = published > own ? published : own;
-  const uint64_t randomness = otlpshm_sampling_randomness(trace_id);
+  const uint64_t randomness = otlpshm_sampling_randomness_of(trace_id[1]);
   struct otlpshm_sampling sampling =
       otlpshm_sampling_outcome(flags, randomness >= threshold, OTLPSHM_TRACE_FLAG_RANDOM);
   if (randomness >= threshold) {
@@ -135,7 +138,11 @@ static inline struct otlpshm_sampling otlpshm_sampling_of_root(
 static inline struct otlpshm_sampling otlpshm_sampling_decide(
     const struct otlpshm_sampler_state* sampler, struct otlpshm_attachment* attachment,
     const struct otlpshm_context* parent, const uint8_t trace_id[16]) {
-  if (parent == NULL) return otlpshm_sampling_of_root(sampler, attachment, trace_id);
+  if (parent == NULL) {
+    uint64_t words[2];
+    memcpy(words, trace_id, sizeof words);
+    return otlpshm_sampling_of_root(sampler, attachment, words);
+  }
   const uint32_t flags = load_relaxed_u32(&sampler->flags);
   const bool sampled = (parent->trace_flags & OTLPSHM_TRACE_FLAG_SAMPLED) != 0;
   const bool follows = (flags & OTLPSHM_SAMPLER_FOLLOWS) != 0;

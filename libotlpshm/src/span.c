@@ -22,21 +22,15 @@
 #define TRACE_STATE_BYTES_MAX 512u
 #define SHORT_NAME_BYTES 120u /* with a length of one byte */
 
-struct ids {
-  uint8_t trace_id[16];
-  uint8_t span_id[8];
-};
+/* What runs seldom stays out of the way of what runs for every span. */
+#define SELDOM __attribute__((noinline, cold))
 
 static struct span* open_span(struct otlpshm_span* span) {
   return (struct span*)span;
 }
 
-struct span* otlpshm_span_recording_or_count(struct otlpshm_span* public_span) {
-  struct span* span = open_span(public_span);
-  if (span == NULL) return NULL;
-  if (span->writer != NULL) return span;
-  if (span->has_ended) add_relaxed_u64(&span->attachment->late_calls, 1);
-  return NULL;
+void otlpshm_span_count_late(const struct span* span) {
+  add_relaxed_u64(&span->attachment->late_calls, 1);
 }
 
 /* ---- room ------------------------------------------------------------------------------------ */
@@ -112,7 +106,7 @@ static void put_name(struct span* span, const char* name, size_t bytes) {
   (void)put_field(span->bytes + span->name_offset, SPAN_NAME, name, bytes);
 }
 
-static void replace_name(struct span* span, const char* name, size_t bytes) {
+static SELDOM void replace_name(struct span* span, const char* name, size_t bytes) {
   char room[OTLPSHM_NAME_BYTES_MAX];
   name = otlpshm_span_clean_name(name, &bytes, room);
   uint32_t size = bytes == 0 ? 0 : (uint32_t)field_bytes(SPAN_NAME, bytes);
@@ -165,8 +159,14 @@ static void put_template(struct span* span, const struct otlpshm_template* from,
   span->attributes_dropped = from->attributes_dropped;
 }
 
-static void put_fixed_fields(struct span* span, const struct otlpshm_context* parent,
-                             const struct ids* ids) {
+/* Word by word: a wide load of what was stored in narrow pieces just before would have to wait. */
+static inline void put_trace_id(uint8_t* at, const struct otlpshm_ids* ids) {
+  memcpy(at, &ids->trace[0], sizeof ids->trace[0]);
+  memcpy(at + sizeof ids->trace[0], &ids->trace[1], sizeof ids->trace[1]);
+}
+
+static inline void put_fixed_fields(struct span* span, const struct otlpshm_context* parent,
+                                    const struct otlpshm_ids* ids) {
   uint8_t* bytes = span->inline_bytes;
   if (parent != NULL) {
     bytes[SPAN_PARENT_OFFSET] = TAG(SPAN_PARENT_SPAN_ID, WIRE_BYTES);
@@ -174,11 +174,11 @@ static void put_fixed_fields(struct span* span, const struct otlpshm_context* pa
     memcpy(bytes + SPAN_PARENT_OFFSET + 2, parent->span_id, sizeof parent->span_id);
   }
   bytes[SPAN_TRACE_ID_OFFSET] = TAG(SPAN_TRACE_ID, WIRE_BYTES);
-  bytes[SPAN_TRACE_ID_OFFSET + 1] = sizeof ids->trace_id;
-  memcpy(bytes + SPAN_TRACE_ID_OFFSET + 2, ids->trace_id, sizeof ids->trace_id);
+  bytes[SPAN_TRACE_ID_OFFSET + 1] = sizeof ids->trace;
+  put_trace_id(bytes + SPAN_TRACE_ID_OFFSET + 2, ids);
   bytes[SPAN_SPAN_ID_OFFSET] = TAG(SPAN_SPAN_ID, WIRE_BYTES);
-  bytes[SPAN_SPAN_ID_OFFSET + 1] = sizeof ids->span_id;
-  memcpy(bytes + SPAN_SPAN_ID_OFFSET + 2, ids->span_id, sizeof ids->span_id);
+  bytes[SPAN_SPAN_ID_OFFSET + 1] = sizeof ids->span;
+  memcpy(bytes + SPAN_SPAN_ID_OFFSET + 2, &ids->span, sizeof ids->span);
   bytes[SPAN_KIND_OFFSET] = TAG(SPAN_KIND, WIRE_VARINT);
   bytes[SPAN_KIND_OFFSET + 1] = span->span_kind;
   bytes[SPAN_START_OFFSET] = TAG(SPAN_START, WIRE_FIXED64);
@@ -187,6 +187,32 @@ static void put_fixed_fields(struct span* span, const struct otlpshm_context* pa
   uint8_t* flags = put_tag(bytes + SPAN_FLAGS_OFFSET, SPAN_FLAGS, WIRE_FIXED32);
   memcpy(flags, &span->span_flags, sizeof span->span_flags);
 }
+
+#define HEADER(field) offsetof(struct otlpshm_record_header, field)
+
+/* Without a parent the header stands where the parent would: one piece either way. */
+static inline uint32_t header_offset(const struct span* span) {
+  return span->has_parent ? 0 : SPAN_PARENT_BYTES;
+}
+
+/* What the start knows of the record's header. */
+static inline void put_header(struct span* span, const struct otlpshm_ids* ids,
+                              uint64_t threshold) {
+  uint8_t* at = span->inline_bytes + header_offset(span);
+  const uint64_t scope_and_flags =
+      span->scope_index | (uint64_t)span->record_flags << 16 | (uint64_t)span->span_flags << 32;
+  const uint64_t kinds = OTLPSHM_RECORD_SPAN | (uint64_t)span->span_kind << 8;
+  put_trace_id(at + HEADER(trace_id), ids);
+  memcpy(at + HEADER(span_id), &ids->span, sizeof ids->span);
+  memcpy(at + HEADER(threshold), &threshold, sizeof threshold);
+  memcpy(at + HEADER(scope_index), &scope_and_flags, sizeof scope_and_flags);
+  memcpy(at + HEADER(record_kind), &kinds, sizeof kinds);
+}
+_Static_assert(HEADER(record_flags) == HEADER(scope_index) + 2 &&
+                   HEADER(span_flags) == HEADER(scope_index) + 4 &&
+                   HEADER(span_kind) == HEADER(record_kind) + 1 &&
+                   HEADER(record_kind) + 8 == sizeof(struct otlpshm_record_header),
+               "put_header writes these as words");
 
 static void put_trace_state(struct span* span, const char* state, size_t bytes) {
   if (bytes == 0 || bytes > TRACE_STATE_BYTES_MAX || state == NULL) return;
@@ -197,8 +223,8 @@ static void put_trace_state(struct span* span, const char* state, size_t bytes) 
   span->trace_state_offset = span->used - span->trace_state_bytes;
 }
 
-static void put_sampled_trace_state(struct span* span, const struct otlpshm_context* parent,
-                                    const struct otlpshm_sampling* sampling) {
+static SELDOM void put_sampled_trace_state(struct span* span, const struct otlpshm_context* parent,
+                                           const struct otlpshm_sampling* sampling) {
   char state[OTLPSHM_TRACESTATE_BYTES + 1];
   const size_t bytes =
       otlpshm_sampling_trace_state(sampling, parent == NULL ? NULL : parent->trace_state,
@@ -208,7 +234,7 @@ static void put_sampled_trace_state(struct span* span, const struct otlpshm_cont
 
 /* True when the span will be kept: this process is ready and has a segment. A span that will not be
  * kept although a directory is there counts as dropped. */
-static bool can_record_at_last(struct otlpshm_attachment* attachment, uint32_t flags) {
+static SELDOM bool can_record_at_last(struct otlpshm_attachment* attachment, uint32_t flags) {
   if (otlpshm_process_ready()) {
     if (load_acquire_pointer(&attachment->current) != NULL) return true;
     if ((flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0 && otlpshm_attach_may_enter_kernel(attachment) &&
@@ -228,17 +254,6 @@ static inline bool can_record(struct otlpshm_attachment* attachment, uint32_t fl
          can_record_at_last(attachment, flags);
 }
 
-static struct ids make_ids(const struct otlpshm_context* parent) {
-  struct ids ids;
-  if (parent != NULL) {
-    memcpy(ids.trace_id, parent->trace_id, sizeof ids.trace_id);
-    otlpshm_ids_span(&otlpshm_thread, ids.span_id);
-  } else {
-    otlpshm_ids_trace_and_span(&otlpshm_thread, ids.trace_id, ids.span_id);
-  }
-  return ids;
-}
-
 /* A span that records nothing: its context goes on through children and carriers. */
 static void start_nothing(struct span* span, const struct otlpshm_context* context) {
   span->writer = NULL;
@@ -253,12 +268,12 @@ static void start_nothing(struct span* span, const struct otlpshm_context* conte
 /* Not sampled and not recorded: ids of its own all the same, so that children agree.
  * Source: OpenTelemetry Trace SDK, SDK Span creation. */
 static void start_unsampled(struct span* span, const struct otlpshm_context* parent,
-                            const struct ids* ids, uint8_t trace_flags) {
+                            const struct otlpshm_ids* ids, uint8_t trace_flags) {
   span->writer = NULL;
   span->has_ended = 0;
   struct otlpshm_context* context = &span->context;
-  memcpy(context->trace_id, ids->trace_id, sizeof context->trace_id);
-  memcpy(context->span_id, ids->span_id, sizeof context->span_id);
+  put_trace_id(context->trace_id, ids);
+  memcpy(context->span_id, &ids->span, sizeof context->span_id);
   context->trace_flags = trace_flags;
   context->is_remote = 0;
   context->reserved = 0;
@@ -307,7 +322,8 @@ static void put_name_and_template(struct span* span, const char* name, size_t na
   }
 }
 
-static void put_the_rest(struct otlpshm_span* span, const struct otlpshm_start_options* options) {
+static SELDOM void put_the_rest(struct otlpshm_span* span,
+                                const struct otlpshm_start_options* options) {
   otlpshm_span_set_attributes(span, options->attributes, options->attribute_count);
   for (size_t i = 0; options->links != NULL && i < options->link_count; ++i) {
     otlpshm_span_add_link(span, &options->links[i]);
@@ -330,9 +346,16 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
     start_nothing(span, parent);
     return;
   }
-  const struct ids ids = make_ids(parent);
-  const struct otlpshm_sampling sampling =
-      otlpshm_sampling_decide(&writer->sampler, attachment, parent, ids.trace_id);
+  struct otlpshm_ids ids;
+  struct otlpshm_sampling sampling;
+  if (parent == NULL) {
+    ids = otlpshm_ids_of_root(&otlpshm_thread);
+    sampling = otlpshm_sampling_of_root(&writer->sampler, attachment, ids.trace);
+  } else {
+    memcpy(ids.trace, parent->trace_id, sizeof ids.trace);
+    ids.span = otlpshm_ids_of_span(&otlpshm_thread);
+    sampling = otlpshm_sampling_decide(&writer->sampler, attachment, parent, parent->trace_id);
+  }
   if (sampling.decision == otlpshm_decision_drop) {
     start_unsampled(span, parent, &ids, sampling.trace_flags);
     return;
@@ -340,16 +363,16 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
   span->attachment = attachment;
   set_up(span, writer, generation, options);
   span->has_parent = parent != NULL;
-  span->threshold = sampling.threshold;
   span->record_flags = sampling.record_flags;
   span->span_flags = sampling.trace_flags | SPAN_FLAGS_HAS_IS_REMOTE;
   if (parent != NULL && parent->is_remote) span->span_flags |= SPAN_FLAGS_IS_REMOTE;
   span->start = otlpshm_clock_now(&attachment->clock);
   if (options->start_unix_nano != 0) span->start.unix_nano = options->start_unix_nano;
+  put_header(span, &ids, sampling.threshold);
   put_fixed_fields(span, parent, &ids);
   if (sampling.trace_state_changes) {
     put_sampled_trace_state(span, parent, &sampling);
-  } else if (parent != NULL) {
+  } else if (parent != NULL && parent->trace_state_bytes != 0) {
     put_trace_state(span, parent->trace_state, parent->trace_state_bytes);
   }
   put_name_and_template(span, name, name_bytes, options);
@@ -454,30 +477,15 @@ static void put_tail(struct span* span) {
 }
 _Static_assert(SPAN_TAIL_BYTES >= 3 * 6 + SPAN_STATUS_CODE_BYTES, "put_tail needs this room");
 
-static void put_header(const struct span* span, uint8_t* at, uint64_t duration_nano) {
-  struct otlpshm_record_header header;
-  memset(&header, 0, sizeof header);
-  memcpy(header.trace_id, span->bytes + SPAN_TRACE_ID_OFFSET + 2, sizeof header.trace_id);
-  memcpy(header.span_id, span->bytes + SPAN_SPAN_ID_OFFSET + 2, sizeof header.span_id);
-  header.duration_nano = duration_nano;
-  header.name_hash = span->name_hash;
-  header.threshold = span->threshold;
-  header.scope_index = span->scope_index;
-  header.record_flags = span->record_flags;
-  header.span_flags = span->span_flags;
-  header.record_kind = OTLPSHM_RECORD_SPAN;
-  header.span_kind = span->span_kind;
-  header.status_code = span->status_code;
-  memcpy(at, &header, sizeof header);
-}
-
 /* The span's end stands in its bytes. */
 static int commit(struct span* span, uint64_t now, uint64_t duration) {
   put_tail(span);
-  /* Without a parent the header stands where the parent would: one piece either way. */
-  const uint32_t first = span->has_parent ? 0 : SPAN_PARENT_BYTES;
-  put_header(span, span->bytes + first, duration);
-  const struct otlpshm_record record = {.bytes = span->bytes + first, .size = span->used - first};
+  const uint32_t first = header_offset(span);
+  uint8_t* header = span->bytes + first;
+  memcpy(header + HEADER(duration_nano), &duration, sizeof duration);
+  memcpy(header + HEADER(name_hash), &span->name_hash, sizeof span->name_hash);
+  header[HEADER(status_code)] = span->status_code;
+  const struct otlpshm_record record = {.bytes = header, .size = span->used - first};
   return otlpshm_lane_commit(span->attachment, &record, now,
                              (span->flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0);
 }

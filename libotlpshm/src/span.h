@@ -41,7 +41,6 @@ struct __attribute__((may_alias)) span {
   uint64_t nonce;                        /* of the process that started it */
   struct otlpshm_time start;
   uint64_t name_hash;
-  uint64_t threshold;
   uint64_t keys_seen[SPAN_KEYS_SEEN_WORDS]; /* a bit per hash of a key: a clear one means "not set
                                                before" */
   uint32_t writer_generation;
@@ -69,16 +68,19 @@ struct __attribute__((may_alias)) span {
   uint8_t has_ended; /* and had recorded: what is set on it now is counted */
   union {
     struct otlpshm_context context; /* of a span that records nothing: for children and carriers */
-    uint8_t inline_bytes[1024 - 184];
+    uint8_t inline_bytes[1024 - 176];
   };
 };
 _Static_assert(sizeof(struct span) == sizeof(struct otlpshm_span), "the public size is the ABI");
 
 /* The span when it records; else null, and a call after the end is counted. */
-struct span* otlpshm_span_recording_or_count(struct otlpshm_span* span);
+void otlpshm_span_count_late(const struct span* span);
 static inline struct span* recording(struct otlpshm_span* public_span) {
   struct span* span = (struct span*)public_span;
-  return span != NULL && span->writer != NULL ? span : otlpshm_span_recording_or_count(public_span);
+  if (span == NULL) return NULL;
+  if (__builtin_expect(span->writer != NULL, 1)) return span;
+  if (span->has_ended) otlpshm_span_count_late(span);
+  return NULL;
 }
 
 /* A cursor over the span's free room; what was written counts once used is moved. */

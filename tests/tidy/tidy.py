@@ -58,6 +58,7 @@ SYNC_LATER = {}
 
 BANNED_WORDS = "util utils common helper helpers misc manager handler processor data info message packet"
 BANNED_WORDS = set(BANNED_WORDS.split())
+OPENTELEMETRY_NAMES = {"message", "message_bytes"}  # exception.message
 BANNED_ALONE = {"buffer", "queue"}  # unqualified
 
 HEAD_LINES_MAX = 8
@@ -328,6 +329,8 @@ def public_names(tree):
         for number, line in lines(without_comments(text)):
             for name in re.findall(r"[A-Za-z_]\w*", line):
                 words = set(re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().split("_"))
+                if name in OPENTELEMETRY_NAMES:
+                    continue
                 if words & BANNED_WORDS or name in BANNED_ALONE:
                     yield Fault(path, number, f"{name} says nothing of what it holds or does")
 

@@ -11,9 +11,7 @@ namespace {
 
 void add_ids(struct otlpshm_thread* thread, std::size_t count, std::vector<std::uint64_t>& out) {
   for (std::size_t i = 0; i < count; ++i) {
-    std::uint64_t id = 0;
-    otlpshm_ids_span(thread, reinterpret_cast<std::uint8_t*>(&id));
-    out.push_back(id);
+    out.push_back(otlpshm_ids_of_span(thread));
   }
 }
 
@@ -40,11 +38,8 @@ TEST_CASE("ids: a trace id and its span id are three different words, none 0") {
   otlpshm_ids_seed(&thread);
   std::vector<std::uint64_t> words;
   for (int i = 0; i < 1000; ++i) {
-    std::uint64_t trace[2];
-    std::uint64_t span = 0;
-    otlpshm_ids_trace_and_span(&thread, reinterpret_cast<std::uint8_t*>(trace),
-                               reinterpret_cast<std::uint8_t*>(&span));
-    words.insert(words.end(), {trace[0], trace[1], span});
+    const otlpshm_ids ids = otlpshm_ids_of_root(&thread);
+    words.insert(words.end(), {ids.trace[0], ids.trace[1], ids.span});
   }
   CHECK(are_distinct(words));
 }
