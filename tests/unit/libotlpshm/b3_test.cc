@@ -126,6 +126,7 @@ TEST_CASE("b3: many headers say the same as one") {
   otlpshm_b3_headers headers = ids();
   headers.x_b3_flags = text("1");
   CHECK(inject(extract(headers)) == kTrace + "-" + kSpan + "-d");
+  CHECK(is_sampled(extract(headers)));
   headers.x_b3_sampled = text("0");
   CHECK(inject(extract(headers)) == kTrace + "-" + kSpan + "-d");
   headers.x_b3_flags = text("0");

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+
 #include <array>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "allocations.h"
 #include "text_room.h"
 
 namespace otlpshm::library {
@@ -38,6 +42,57 @@ struct Headers {
 
 std::string trace_state(const otlpshm_context& context) {
   return string({context.trace_state, context.trace_state_bytes});
+}
+
+// Every function of context.h once, with what is well-formed. The number of calls that failed.
+int use_everything() {
+  int failed = 0;
+  const auto expect = [&](bool holds) { failed += holds ? 0 : 1; };
+  char bytes[2][OTLPSHM_TRACESTATE_BYTES + 1];
+  otlpshm_text_room room{bytes[0], sizeof bytes[0], 0};
+  otlpshm_text_room other{bytes[1], sizeof bytes[1], 0};
+  const otlpshm_text parent = text("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  const otlpshm_text states[] = {text("a=1,b=2"), text("c=3")};
+  const otlpshm_w3c_headers headers{&parent, 1, states, 2};
+  otlpshm_context context;
+  char traceparents[1][OTLPSHM_TRACEPARENT_BYTES + 1];
+  expect(otlpshm_w3c_extract(&headers, &room, &context) == OTLPSHM_OK);
+  const otlpshm_text list{room.text, room.bytes};
+  expect(otlpshm_traceparent_inject_batch(&context, 1, traceparents) == OTLPSHM_OK);
+  expect(otlpshm_tracestate_inject(&context, &other) == OTLPSHM_OK);
+  expect(otlpshm_tracestate_get(list, text("b")).bytes == 1);
+  expect(otlpshm_tracestate_set(list, text("b"), text("9"), &other) == OTLPSHM_OK);
+  expect(otlpshm_tracestate_remove(list, text("b"), &other) == OTLPSHM_OK);
+
+  std::size_t offset = 0;
+  otlpshm_baggage_member member;
+  expect(otlpshm_baggage_next(text("k=%C3%A4;p"), &offset, &member) == 1);
+  expect(otlpshm_baggage_decode(member.value, &other) == OTLPSHM_OK);
+  room.bytes = 0;
+  expect(otlpshm_baggage_append(&room, member.key, text("\xc3\xa4"), member.properties) ==
+         OTLPSHM_OK);
+  expect(otlpshm_baggage_append_member(&room, &member) == OTLPSHM_OK);
+
+  int sampling;
+  char single[OTLPSHM_B3_BYTES + 1];
+  otlpshm_b3_multi multi;
+  otlpshm_b3_headers b3{};
+  b3.b3 = text("80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-d");
+  expect(otlpshm_b3_extract(&b3, &context, &sampling) == OTLPSHM_OK);
+  expect(otlpshm_b3_inject(&context, sampling, single) == OTLPSHM_OK);
+  expect(otlpshm_b3_multi_inject(&context, sampling, &multi) == OTLPSHM_OK);
+
+  otlpshm_span span{};
+  otlpshm_span* const before = otlpshm_span_make_current(&span);
+  expect(otlpshm_span_current() == &span);
+  expect(otlpshm_span_make_current(before) == &span);
+  return failed;
+}
+
+int failed_in_handler = -1;
+
+void on_signal(int) {
+  failed_in_handler = use_everything();
 }
 
 }  // namespace
@@ -218,6 +273,23 @@ TEST_CASE("context: a batch of contexts becomes as many traceparents") {
   CHECK(otlpshm_traceparent_inject_batch(nullptr, 0, nullptr) == OTLPSHM_OK);
   CHECK(otlpshm_traceparent_inject_batch(nullptr, 1, rows) != OTLPSHM_OK);
   CHECK(otlpshm_traceparent_inject_batch(contexts.data(), 1, nullptr) != OTLPSHM_OK);
+}
+
+TEST_CASE("context: nothing allocates or touches errno, in a signal handler or out of one") {
+  const std::uint64_t before = allocations();
+  errno = 77;
+  const int failed = use_everything();
+  const int errno_after = errno;
+  struct sigaction action = {}, old = {};
+  action.sa_handler = on_signal;
+  sigaction(SIGUSR2, &action, &old);
+  raise(SIGUSR2);
+  sigaction(SIGUSR2, &old, nullptr);
+  const std::uint64_t after = allocations();
+  CHECK(failed == 0);
+  CHECK(failed_in_handler == 0);
+  CHECK(errno_after == 77);
+  CHECK(after == before);
 }
 
 TEST_CASE("context: null pointers and small rooms give no context") {

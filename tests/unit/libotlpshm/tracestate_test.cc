@@ -138,9 +138,11 @@ TEST_CASE("tracestate: what does not fit goes: long members first, from the end,
   // 128 * 4 + 3 = 515 bytes and nothing long: the last.
   const std::string e = member('e', 128), f = member('f', 128);
   CHECK(normal(a + "," + c + "," + e + "," + f) == a + "," + c + "," + e);
+  // 513 bytes: the long member, though the last one would do.
+  const std::string h = member('h', 125);
+  CHECK(normal(b + "," + a + "," + c + "," + h) == a + "," + c + "," + h);
   // 512 bytes fit.
-  const std::string g = member('g', 125);
-  CHECK(normal(a + "," + c + "," + e + "," + g) == a + "," + c + "," + e + "," + g);
+  CHECK(normal(a + "," + c + "," + e + "," + h) == a + "," + c + "," + e + "," + h);
   CHECK(normal(a + "," + c + "," + e + "," + member('g', 126)) == a + "," + c + "," + e);
 }
 
