@@ -7,11 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "clock.h"
-#include "doorbell.h"
+#include "headroom.h"
 #include "kernel.h"
 #include "lane.h"
 #include "process.h"
@@ -22,6 +23,9 @@
 #define TICK_NANO (SECOND / 10)
 #define EXPIRY_NANO (10 * SECOND)
 #define DEFAULT_BUDGET (UINT64_C(16) << 20)
+#define LIMIT_PARTS 16 /* of the cgroup's memory limit, one at most by default */
+#define ACK_TRIES 200
+#define ACK_PAUSE_NANO (SECOND / 1000)
 #define STALE_STATE_SECONDS 600
 #define FREE_PARTS_MIN 4 /* one in four blocks of the file system */
 #define AGAIN_TRIES 40
@@ -358,6 +362,45 @@ int otlpshm_attach_scope(struct otlpshm_attachment* attachment, const uint8_t* b
   return index;
 }
 
+const struct otlpshm_inline_rows* otlpshm_attach_inline(struct otlpshm_attachment* attachment,
+                                                        const uint8_t* resource,
+                                                        size_t resource_bytes, const uint8_t* scope,
+                                                        size_t scope_bytes) {
+  const size_t most = attachment->record_bytes_max / 2;
+  if (resource_bytes > most || scope_bytes > most) return NULL;
+  const uint32_t counts[2] = {(uint32_t)resource_bytes, (uint32_t)scope_bytes};
+  const size_t size = sizeof counts + resource_bytes + scope_bytes;
+  if (size > most) return NULL;
+  struct otlpshm_inline_rows* rows = malloc(sizeof *rows + size);
+  if (rows == NULL) return NULL;
+  uint8_t* at = (uint8_t*)(rows + 1);
+  rows->size = (uint32_t)size;
+  rows->bytes = at;
+  memcpy(at, &counts[0], sizeof counts[0]);
+  memcpy(at + sizeof counts[0], resource, resource_bytes);
+  at += sizeof counts[0] + resource_bytes;
+  memcpy(at, &counts[1], sizeof counts[1]);
+  memcpy(at + sizeof counts[1], scope, scope_bytes);
+
+  otlpshm_attach_lock(attachment);
+  struct otlpshm_inline_rows* equal = attachment->inline_rows;
+  while (equal != NULL &&
+         (equal->size != rows->size || memcmp(equal->bytes, rows->bytes, size) != 0)) {
+    equal = equal->next;
+  }
+  const bool is_kept =
+      equal == NULL && size <= OTLPSHM_INLINE_BYTES_MAX - attachment->inline_bytes_used;
+  if (is_kept) {
+    rows->next = attachment->inline_rows;
+    attachment->inline_rows = rows;
+    attachment->inline_bytes_used += rows->size;
+  }
+  otlpshm_attach_unlock(attachment);
+  if (is_kept) return rows;
+  free(rows);
+  return equal;
+}
+
 /* ---- counts, under the mutex ---------------------------------------------------------------- */
 
 static void add_counts(const struct otlpshm_segment* segment, struct otlpshm_stats* stats) {
@@ -485,6 +528,9 @@ static int create_segment(struct otlpshm_attachment* attachment,
     hand_over_pending(attachment, segment);
     (void)look_for_ack(segment, directory);
     otlpshm_segment_start(segment);
+    if (!otlpshm_attach_may_enter_kernel(attachment)) {
+      otlpshm_segment_open_all(segment, holder(), otlpshm_clock_monotonic());
+    }
     store_ordered_pointer(&attachment->current, segment);
     return OTLPSHM_OK;
   }
@@ -543,6 +589,15 @@ struct otlpshm_segment* otlpshm_attach_now(struct otlpshm_attachment* attachment
   return load_acquire_pointer(&attachment->current);
 }
 
+void otlpshm_attach_await_ack(struct otlpshm_attachment* attachment) {
+  if (otlpshm_attach_may_enter_kernel(attachment)) return;
+  for (int tries = 0; tries < ACK_TRIES; ++tries) {
+    otlpshm_attach_look(attachment, otlpshm_clock_monotonic(), true);
+    if (load_relaxed_pointer(&attachment->state) == NULL || !wants_ack(attachment)) return;
+    (void)otlpshm_kernel_sleep(ACK_PAUSE_NANO);
+  }
+}
+
 bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_segment* reaped) {
   bool locked = try_lock(attachment);
   for (int tries = 0; tries < AGAIN_TRIES && !locked; ++tries) {
@@ -589,6 +644,11 @@ static void plan_lanes(struct otlpshm_attachment* attachment, uint64_t budget_by
       half_of_others < attachment->record_bytes_max ? half_of_others : attachment->record_bytes_max;
 }
 
+static uint64_t default_budget(void) {
+  const uint64_t part = otlpshm_headroom_limit() / LIMIT_PARTS;
+  return part < DEFAULT_BUDGET ? part : DEFAULT_BUDGET;
+}
+
 /* The one of a path, or an unused one made ready for it; null when all are used. */
 static struct otlpshm_attachment* attachment_of(const char* path, uint64_t budget_bytes) {
   for (uint32_t i = 0; i < OTLPSHM_ATTACHMENTS_MAX; ++i) {
@@ -610,12 +670,16 @@ int otlpshm_attach_open(struct otlpshm_attachment** out, const char* path, uint6
   const int status = absolute(path, whole);
   if (status != OTLPSHM_OK) return status;
   struct otlpshm_attachment* attachment =
-      attachment_of(whole, budget_bytes != 0 ? budget_bytes : DEFAULT_BUDGET);
+      attachment_of(whole, budget_bytes != 0 ? budget_bytes : default_budget());
   if (attachment == NULL) return OTLPSHM_ERROR_NO_MEMORY;
   otlpshm_clock_probe();
   otlpshm_attach_lock(attachment);
   ++attachment->writers;
-  if (preopen) store_relaxed_u32(&attachment->preopen, 1);
+  if (preopen && load_relaxed_u32(&attachment->preopen) == 0) {
+    store_relaxed_u32(&attachment->preopen, 1);
+    struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
+    if (segment != NULL) otlpshm_segment_open_all(segment, holder(), otlpshm_clock_monotonic());
+  }
   otlpshm_attach_unlock(attachment);
   *out = attachment;
   return OTLPSHM_OK;

@@ -22,6 +22,15 @@
 #define OTLPSHM_ATTACHMENTS_MAX 4
 #define OTLPSHM_SEGMENTS_MAX 3 /* one live, two that late threads still hold */
 #define OTLPSHM_PATH_BYTES 256
+#define OTLPSHM_INLINE_BYTES_MAX (1u << 20)
+
+/* A resource and a scope for which the tables had no room, as a record of kind 2 carries them: u32
+ * n, n bytes, u32 m, m bytes. */
+struct otlpshm_inline_rows {
+  struct otlpshm_inline_rows* next;
+  const uint8_t* bytes;
+  uint32_t size;
+};
 
 struct otlpshm_attachment {
   struct otlpshm_segment* current;   /* null: not attached */
@@ -71,6 +80,8 @@ struct otlpshm_attachment {
   uint32_t scope_count;
   uint32_t table_bytes_used;
   uint8_t table_bytes[OTLPSHM_TABLE_BYTES_MAX];
+  struct otlpshm_inline_rows* inline_rows; /* a list; malloc, never freed: spans point to them */
+  uint32_t inline_bytes_used;
   struct otlpshm_stats gone; /* counts of segments that are unmapped */
 };
 
@@ -96,6 +107,10 @@ void otlpshm_attach_close(struct otlpshm_attachment* attachment);
 /* Attaches unless it is attached or it is too early to look again. now is monotonic.
  * Not async-signal-safe. Returns the segment or null. */
 struct otlpshm_segment* otlpshm_attach_now(struct otlpshm_attachment* attachment, uint64_t now);
+
+/* With preopen: waits for the daemon's ack, 200 ms at most, if a daemon is there: spans will not
+ * look for it. Not async-signal-safe. */
+void otlpshm_attach_await_ack(struct otlpshm_attachment* attachment);
 
 /* False for the spans of a program that asked for preopen: they drop instead. */
 static inline bool otlpshm_attach_may_enter_kernel(const struct otlpshm_attachment* attachment) {
@@ -124,6 +139,14 @@ int otlpshm_attach_resource(struct otlpshm_attachment* attachment, const uint8_t
                             size_t count);
 int otlpshm_attach_scope(struct otlpshm_attachment* attachment, const uint8_t* bytes, size_t count,
                          uint16_t resource_index);
+
+/* Both rows for records that carry them, when the tables are full; equal ones are one. They stay as
+ * they are for as long as the process lives. Null when memory is short, when they would leave a
+ * span less than a quarter of lane 0, or when all of them would be more than 1 MiB. */
+const struct otlpshm_inline_rows* otlpshm_attach_inline(struct otlpshm_attachment* attachment,
+                                                        const uint8_t* resource,
+                                                        size_t resource_bytes, const uint8_t* scope,
+                                                        size_t scope_bytes);
 
 /* Fills everything of stats but size. */
 void otlpshm_attach_stats(struct otlpshm_attachment* attachment, struct otlpshm_stats* stats);

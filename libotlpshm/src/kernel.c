@@ -41,6 +41,10 @@ long otlpshm_kernel_close(int fd) {
   return call(SYS_close, fd, 0, 0, 0, 0, 0);
 }
 
+long otlpshm_kernel_read(int fd, void* out, size_t bytes) {
+  return call(SYS_read, fd, (long)out, (long)bytes, 0, 0, 0);
+}
+
 long otlpshm_kernel_fstat(int fd, struct stat* out) {
   return call(SYS_fstat, fd, (long)out, 0, 0, 0, 0);
 }
@@ -160,9 +164,11 @@ long otlpshm_kernel_working_directory(char* out, size_t bytes) {
 
 /* The C library keeps two signals for itself that sigprocmask(3) would leave out: one cancels. */
 uint64_t otlpshm_kernel_block_signals(void) {
-  const uint64_t all = UINT64_MAX;
+  uint64_t most = UINT64_MAX;
+  static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+  for (size_t i = 0; i < sizeof own / sizeof own[0]; ++i) most &= ~(UINT64_C(1) << (own[i] - 1));
   uint64_t before = 0;
-  (void)call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, sizeof before, 0, 0);
+  (void)call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&most, (long)&before, sizeof before, 0, 0);
   return before;
 }
 

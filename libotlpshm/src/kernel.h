@@ -13,6 +13,7 @@
 
 long otlpshm_kernel_openat(int directory, const char* name, int flags, unsigned mode);
 long otlpshm_kernel_close(int fd);
+long otlpshm_kernel_read(int fd, void* out, size_t bytes);
 long otlpshm_kernel_fstat(int fd, struct stat* out);
 long otlpshm_kernel_fstatfs(int fd, struct statfs* out);
 long otlpshm_kernel_fchmod(int fd, unsigned mode);
@@ -36,7 +37,8 @@ uint32_t otlpshm_kernel_tid(void);
 uint32_t otlpshm_kernel_pid(void);
 uint32_t otlpshm_kernel_allowed_cpus(void); /* at least 1 */
 
-/* Blocks every signal for this thread; returns what to restore. */
+/* Blocks, for this thread, every signal but those that an instruction of its own raises: while they
+ * are blocked they end the process. Returns what to restore. */
 uint64_t otlpshm_kernel_block_signals(void);
 void otlpshm_kernel_restore_signals(uint64_t before);
 

@@ -254,7 +254,8 @@ static bool recover(struct otlpshm_lane* lane) {
   const uint64_t noted = load_relaxed_u64(&lane->tail);
   const uint64_t sequence = tail == noted ? load_relaxed_u64(&lane->sequence)
                                           : load_relaxed_u64(&lane->control->sequence);
-  if (tail % OTLPSHM_RECORD_ALIGNMENT != 0 || noted - tail > OTLPSHM_RECORD_BYTES_MAX) return false;
+  if (tail > noted || noted - tail > OTLPSHM_RECORD_BYTES_MAX) return false;
+  if (tail % OTLPSHM_RECORD_ALIGNMENT != 0) return false;
   lane->tail = tail;
   lane->sequence = sequence;
   lane->offset = tail % lane->bytes;

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "headroom.h"
 #include "kernel.h"
 #include "otlpshm/otlpshm.h"
 
@@ -26,6 +27,8 @@
 #define GROW_RETRY_NANO UINT64_C(1000000000)
 #define LOST_NANO UINT64_C(1000000000)
 #define ACK_TRIES 3
+#define LEASE_TRIES 50
+#define LEASE_PAUSE_NANO UINT64_C(1000000)
 
 uint32_t otlpshm_segment_plan(uint64_t budget_bytes, uint32_t cpus,
                               uint64_t lane_bytes[OTLPSHM_LANES_MAX]) {
@@ -107,6 +110,18 @@ static void fill_lanes(struct otlpshm_segment* segment, const uint64_t* lane_byt
   }
 }
 
+/* Before Linux 5.14 memory cannot be had lane by lane without the file: all lanes now, or lane 0
+ * alone where all would be too much. */
+static long allocate_all(struct otlpshm_segment* segment, int fd, uint64_t lane_0_bytes) {
+  const uint64_t before = OTLPSHM_LANE_AREAS_OFFSET + lane_0_bytes;
+  segment->areas_allocated = true;
+  if (!otlpshm_headroom_allows(segment->bytes - before, otlpshm_clock_monotonic())) {
+    store_relaxed_u32(&segment->lane_count, 1);
+    return 0;
+  }
+  return otlpshm_kernel_fallocate(fd, 0, segment->bytes);
+}
+
 /* Space for the header and lane 0, and a writable mapping of it all; or a negative errno. */
 static long allocate_and_map(struct otlpshm_segment* segment, int fd, uint64_t lane_0_bytes) {
   long error = otlpshm_kernel_ftruncate(fd, segment->bytes);
@@ -128,10 +143,7 @@ static long allocate_and_map(struct otlpshm_segment* segment, int fd, uint64_t l
   }
   if (error == 0) {
     error = otlpshm_kernel_madvise(base, OTLPSHM_LANE_AREAS_OFFSET, MADV_POPULATE_WRITE);
-    if (error == -EINVAL) { /* before Linux 5.14: allocate every lane now */
-      segment->areas_allocated = true;
-      error = otlpshm_kernel_fallocate(fd, 0, segment->bytes);
-    }
+    if (error == -EINVAL) error = allocate_all(segment, fd, lane_0_bytes);
   }
   if (error != 0) (void)otlpshm_kernel_munmap(base, segment->bytes);
   return error;
@@ -144,6 +156,7 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
   for (uint32_t lane = 0; lane < segment->lane_count; ++lane) segment->bytes += lane_bytes[lane];
   store_relaxed_u32(&segment->open_lease, 0);
   store_relaxed_u64(&segment->grow_again_at, 0);
+  store_relaxed_u32(&segment->sealed, 0);
   segment->inherited = false;
   segment->areas_allocated = false;
   segment->ack = NULL;
@@ -153,7 +166,11 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
 
   uint64_t size_limit = UINT64_MAX; /* beyond it ftruncate is a SIGXFSZ */
   (void)otlpshm_kernel_file_size_limit(&size_limit);
-  if (segment->bytes > size_limit) return OTLPSHM_ERROR_NO_SPACE;
+  if (segment->bytes > size_limit ||
+      !otlpshm_headroom_allows(OTLPSHM_LANE_AREAS_OFFSET + lane_bytes[0],
+                               otlpshm_clock_monotonic())) {
+    return OTLPSHM_ERROR_NO_SPACE;
+  }
 
   uint8_t id[16];
   if (otlpshm_kernel_random(id, sizeof id) != sizeof id) return OTLPSHM_ERROR_SYSTEM;
@@ -207,17 +224,46 @@ void otlpshm_segment_open_lane(struct otlpshm_segment* segment, uint32_t tid) {
 bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_lane* lane,
                               uint64_t bytes, uint64_t now) {
   if (now < load_relaxed_u64(&segment->grow_again_at)) return false;
+  if (load_relaxed_u32(&segment->sealed) != 0) return false;
   uint64_t end = (bytes + POPULATE_BYTES - 1) / POPULATE_BYTES * POPULATE_BYTES;
   if (end > lane->bytes) end = lane->bytes;
   uint8_t* from = lane->area + lane->populated;
   const uint64_t more = end - lane->populated;
-  if (otlpshm_kernel_madvise(from, more, MADV_POPULATE_WRITE) != 0) {
-    (void)otlpshm_kernel_madvise(from, more, MADV_REMOVE);
+  /* Lane 0 has its space since the segment was made; here it only gets its page tables. */
+  const bool allowed = lane == &segment->lanes[0] || otlpshm_headroom_allows(more, now);
+  if (!allowed || otlpshm_kernel_madvise(from, more, MADV_POPULATE_WRITE) != 0) {
+    if (allowed) (void)otlpshm_kernel_madvise(from, more, MADV_REMOVE);
     store_relaxed_u64(&segment->grow_again_at, now + GROW_RETRY_NANO);
     return false;
   }
   lane->populated = end;
   return true;
+}
+
+/* The lease of a lane, waited for as long as a commit may stand still. */
+static bool take_lease(struct otlpshm_lane* lane, uint32_t tid) {
+  for (int tries = 0; tries < LEASE_TRIES; ++tries) {
+    if (take_u32(&lane->lease, OTLPSHM_LEASE_FREE, tid)) return true; /* SYNC(lease) */
+    (void)otlpshm_kernel_sleep(LEASE_PAUSE_NANO);
+  }
+  return false;
+}
+
+void otlpshm_segment_open_all(struct otlpshm_segment* segment, uint32_t tid, uint64_t now) {
+  bool has_memory = true;
+  for (uint32_t index = 0; index < segment->lane_count && has_memory; ++index) {
+    struct otlpshm_lane* lane = &segment->lanes[index];
+    const bool is_open = index < load_relaxed_u32(&segment->lanes_open);
+    if (is_open && !take_lease(lane, tid)) continue;
+    has_memory =
+        lane->populated == lane->bytes || otlpshm_segment_populate(segment, lane, lane->bytes, now);
+    if (is_open) {
+      store_release_u32(&lane->lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
+    } else if (has_memory) {
+      otlpshm_segment_open_lane(segment, tid);
+    }
+  }
+  store_relaxed_u32(&segment->sealed, 1);
 }
 
 /* The kernel hands tids out in a circle: one does not come again between question and answer. */

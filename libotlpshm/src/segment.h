@@ -59,6 +59,7 @@ struct otlpshm_segment {
   uint32_t lanes_open;              /* copy of the shared word, for those without a lease */
   enum otlpshm_segment_phase phase; /* under the attach mutex */
   bool areas_allocated;             /* all of them, at attach: the kernel cannot populate */
+  uint32_t sealed;                  /* all memory that it will have it has: preopen */
   bool inherited;                   /* a parent's, for a frame that goes on in the child */
   uint64_t ack_bytes;
   dev_t ack_device;
@@ -94,9 +95,11 @@ static inline bool otlpshm_segment_is_reaped(const struct otlpshm_segment* segme
   return ack != NULL && load_relaxed_u32(&ack->state) == otlpshm_ack_reaped; /* SYNC(reaped) */
 }
 
-/* True when a lane is left to open and memory was not short within the last second. */
+/* True when a lane is left to open, memory was not short within the last second, and the segment is
+ * not sealed. */
 static inline bool otlpshm_segment_may_open(const struct otlpshm_segment* segment, uint64_t now) {
   return load_relaxed_u32(&segment->lanes_open) < load_relaxed_u32(&segment->lane_count) &&
+         load_relaxed_u32(&segment->sealed) == 0 &&
          now >= load_relaxed_u64(&segment->grow_again_at);
 }
 
@@ -104,10 +107,15 @@ static inline bool otlpshm_segment_may_open(const struct otlpshm_segment* segmen
  * The caller holds a use of the segment. Async-signal-safe. */
 void otlpshm_segment_open_lane(struct otlpshm_segment* segment, uint32_t tid);
 
-/* Puts memory behind the lane's area up to `bytes` and a little further. False when there is none:
- * what was there stays. The caller holds the lane's lease. Async-signal-safe. */
+/* Puts memory behind the lane's area up to `bytes` and a little further. False when there is none,
+ * when taking it could get the process killed (headroom.h), or when the segment is sealed: what was
+ * there stays. The caller holds the lane's lease. Async-signal-safe. */
 bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_lane* lane,
                               uint64_t bytes, uint64_t now);
+
+/* Opens every lane, puts memory behind all of them, and seals the segment: no span will enter the
+ * kernel for it. Where memory is short the remaining lanes stay closed. Under the attach mutex. */
+void otlpshm_segment_open_all(struct otlpshm_segment* segment, uint32_t tid, uint64_t now);
 
 /* Closes the leases that are free, and those of threads that are gone, whose uses it forgets. True
  * when all are closed and nobody uses the mapping. Under the attach mutex, once the segment is

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 #include <thread>
+#include <vector>
 
 #include "in_child.h"
 #include "producer.h"
@@ -237,6 +238,60 @@ TEST_CASE("lane: a thread stays with the lane that took its record") {
     for (int i = 0; i < 10; ++i) REQUIRE(commit_record(scene.attachment, 88, 'x') == OTLPSHM_OK);
     REQUIRE(scene.segment.sequence(1) == 11);
     REQUIRE(scene.segment.sequence(0) == 0);
+  });
+}
+
+TEST_CASE("lane: rows stand between header and fields, wherever the record wraps") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    Scene scene(directory);
+    const std::string resource(37, 'r');
+    const std::string scope(11, 's');
+    const auto bytes = [](const std::string& text) {
+      return reinterpret_cast<const std::uint8_t*>(text.data());
+    };
+    const otlpshm_inline_rows* rows = otlpshm_attach_inline(
+        scene.attachment, bytes(resource), resource.size(), bytes(scope), scope.size());
+    REQUIRE(rows != nullptr);
+    REQUIRE(rows->size == 4 + 37 + 4 + 11);
+    REQUIRE(rows == otlpshm_attach_inline(scene.attachment, bytes(resource), resource.size(),
+                                          bytes(scope), scope.size()));
+    const std::string body = std::string("\x25\0\0\0", 4) + resource +
+                             std::string("\x0b\0\0\0", 4) + scope + std::string(123, 'f');
+    const std::vector<std::uint8_t> span(80 + 123, 'f');
+    const otlpshm_record record = {span.data(), rows->bytes,
+                                   static_cast<std::uint32_t>(span.size()), rows->size};
+    for (std::uint64_t before_end = 8; before_end <= 272; before_end += 8) {
+      go_to(scene, kSmall - before_end);
+      const std::uint64_t position = scene.segment.tail(0);
+      const std::uint64_t sequence = scene.segment.sequence(0);
+      REQUIRE(otlpshm_lane_commit(scene.attachment, &record, otlpshm_clock_monotonic(), true) ==
+              OTLPSHM_OK);
+      const auto records = scene.segment.records(0, position, sequence);
+      REQUIRE(records);
+      REQUIRE(records->size() == 1);
+      REQUIRE(records->at(0).body == body);
+    }
+  });
+}
+
+TEST_CASE(
+    "lane: rows that leave a span too little of a lane are refused, and so is too much of them") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    Scene scene(directory);
+    std::vector<std::uint8_t> row(kSmall / 4 - 8, 'r');
+    const std::uint8_t none = 0;
+    REQUIRE(otlpshm_attach_inline(scene.attachment, row.data(), row.size() + 1, &none, 0) ==
+            nullptr);
+    for (std::uint32_t i = 0; i < OTLPSHM_INLINE_BYTES_MAX / (kSmall / 4); ++i) {
+      row[0] = static_cast<std::uint8_t>(i);
+      REQUIRE(otlpshm_attach_inline(scene.attachment, row.data(), row.size(), &none, 0) != nullptr);
+    }
+    row[0] = 255;
+    REQUIRE(otlpshm_attach_inline(scene.attachment, row.data(), row.size(), &none, 0) == nullptr);
+    row[0] = 0;
+    REQUIRE(otlpshm_attach_inline(scene.attachment, row.data(), row.size(), &none, 0) != nullptr);
   });
 }
 

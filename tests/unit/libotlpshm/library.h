@@ -22,6 +22,7 @@ extern "C" {
 #include "src/detect.h"
 #include "src/doorbell.h"
 #include "src/encode.h"
+#include "src/headroom.h"
 #include "src/ids.h"
 #include "src/kernel.h"
 #include "src/lane.h"
