@@ -282,8 +282,9 @@ TEST_CASE("clock: a daemon that died writing leaves the last good copy, until th
   if (!has_tsc()) return;
   otlpshm_calibrations all = {};
   adopt(&all, clock_ahead(500 * kMicro, 2, 300 * kMilli));
-  otlpshm_clock odd = clock_ahead(3 * kMilli, 3);
-  otlpshm_clock_adopt(&all, &odd);
+  const otlpshm_clock odd = clock_ahead(100 * kMicro, 3);
+  for (int tries = 0; tries < 10; ++tries) otlpshm_clock_adopt(&all, &odd);
+  CHECK(all.adopted == 2);
   const Reading start(all);
   // Whichever of the two the machine let us be in time for.
   CHECK((start.time.tsc == 0 || tells(all, 500 * kMicro) || is_by_kernel(all)));
