@@ -2,7 +2,7 @@
 """What `meson install` puts down is what a stranger can build against.
 
 Owns   an installation under pytest's tmp_path, found through pkg-config alone.
-Never  reads the source tree, but for the README's program.
+Never  reads the source tree, but for what a reader copies: the README, the manual, the examples.
 Needs  OTLPSHM_BUILD_DIR, OTLPSHM_SOURCE_DIR (meson.build here sets them).
 """
 
@@ -130,6 +130,59 @@ def test_the_library_needs_libc_alone(installed):
         r"\(NEEDED\).*\[(.*?)\]", run("readelf", "-d", one(installed, "libotlpshm.so.0").resolve())
     )
     assert set(needed) <= {"libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+
+
+MANUAL = sorted((SOURCE / "docs/man").glob("*.[1-8]"))
+
+
+def examples():
+    """Every program and piece of C of the manual's EXAMPLES, as a reader would copy them."""
+    found = []
+    for page in MANUAL:
+        text = page.read_text().partition("\n.Sh EXAMPLES\n")[2].partition("\n.Sh ")[0]
+        for block in re.findall(r"^\.Bd -literal\n(.*?)^\.Ed", text, re.MULTILINE | re.DOTALL):
+            found.append(pytest.param(block.replace("\\e", "\\"), id=page.name))
+    return found
+
+
+def test_the_manual_has_examples():
+    assert len(examples()) >= 10
+
+
+@pytest.mark.parametrize("text", examples())
+def test_an_example_of_the_manual_compiles_and_runs(installed, pkg_config, tmp_path, text):
+    source, program = tmp_path / "example.c", tmp_path / "example"
+    source.write_text(text)
+    is_program = "int main(" in text
+    what = [*pkg_config("--libs"), "-o", program] if is_program else ["-c", "-o", program]
+    run("gcc", "-std=c99", *STRICT, *pkg_config("--cflags"), source, *what)
+    if is_program:
+        library_path = str(one(installed, "libotlpshm.so.0").parent)
+        absent = str(tmp_path / "absent")
+        run(program, env=dict(os.environ, LD_LIBRARY_PATH=library_path, OTLPSHM_DIR=absent))
+
+
+EXAMPLES = SOURCE / "bindings/c/examples"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.c*")))
+def test_an_example_service_compiles_against_what_is_installed(pkg_config, tmp_path, name):
+    compiler = ["g++", "-std=c++17"] if name.endswith(".cc") else ["gcc", "-std=c11", "-D_GNU_SOURCE"]
+    shared = ["gcc", "-std=c11", "-D_GNU_SOURCE", "-c", EXAMPLES / "http.c", "-o", tmp_path / "http.o"]
+    run(*shared, *pkg_config("--cflags"))
+    if name != "http.c":
+        flags = [*pkg_config("--cflags"), EXAMPLES / name, tmp_path / "http.o", *pkg_config("--libs")]
+        run(*compiler, *flags, "-o", tmp_path / "service")
+
+
+def test_every_function_has_a_page_that_leads_to_one(installed):
+    pages = {path.name: path for path in installed.rglob("man3/*.3")}
+    header = one(installed, "otlpshm.h").read_text() + one(installed, "context.h").read_text()
+    functions = re.findall(r"^OTLPSHM_API[^;(]*?\b(otlpshm_\w+)\(", header, re.MULTILINE)
+    assert len(functions) >= 60
+    for name in functions:
+        link = re.fullmatch(r"\.so man3/(\w+\.3)\n", pages[f"{name}.3"].read_text())
+        assert link and f".Nm {name}" in pages[link.group(1)].read_text()
 
 
 CMAKE = """\
