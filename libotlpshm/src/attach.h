@@ -26,6 +26,7 @@
 
 /* A resource and a scope for which the tables had no room, as a record of kind 2 carries them: u32
  * n, n bytes, u32 m, m bytes. */
+#define OTLPSHM_SCOPE_INLINE 0xffffu /* scope_index of such a record */
 struct otlpshm_inline_rows {
   struct otlpshm_inline_rows* next;
   const uint8_t* bytes;

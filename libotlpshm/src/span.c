@@ -478,6 +478,17 @@ static void put_tail(struct span* span) {
 _Static_assert(SPAN_TAIL_BYTES >= 3 * 6 + SPAN_STATUS_CODE_BYTES, "put_tail needs this room");
 
 /* The span's end stands in its bytes. */
+/* The tables had no room for the writer's rows. False when the writer was shut down, and perhaps
+ * opened anew, since its generation was looked at. */
+static bool carry_rows(const struct span* span, struct otlpshm_record* record, uint8_t* header) {
+  const struct otlpshm_inline_rows* rows = load_acquire_pointer(&span->writer->rows);
+  if (load_relaxed_u32(&span->writer->generation) != span->writer_generation) return false;
+  header[HEADER(record_kind)] = OTLPSHM_RECORD_SPAN_INLINE_SCOPE;
+  record->rows = rows->bytes;
+  record->rows_size = rows->size;
+  return true;
+}
+
 static int commit(struct span* span, uint64_t now, uint64_t duration) {
   put_tail(span);
   const uint32_t first = header_offset(span);
@@ -485,7 +496,10 @@ static int commit(struct span* span, uint64_t now, uint64_t duration) {
   memcpy(header + HEADER(duration_nano), &duration, sizeof duration);
   memcpy(header + HEADER(name_hash), &span->name_hash, sizeof span->name_hash);
   header[HEADER(status_code)] = span->status_code;
-  const struct otlpshm_record record = {.bytes = header, .size = span->used - first};
+  struct otlpshm_record record = {.bytes = header, .size = span->used - first};
+  if (span->scope_index == OTLPSHM_SCOPE_INLINE && !carry_rows(span, &record, header)) {
+    return otlpshm_attach_drop(span->attachment, otlpshm_drop_shutdown);
+  }
   return otlpshm_lane_commit(span->attachment, &record, now,
                              (span->flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0);
 }

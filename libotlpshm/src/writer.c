@@ -106,9 +106,11 @@ static struct otlpshm_limits limits_of(const struct otlpshm_writer_options* opti
   return limits;
 }
 
-/* The row of the writer's scope, or -1. */
+/* The row of the writer's scope; OTLPSHM_SCOPE_INLINE, with *rows, when the tables are full; or -1.
+ */
 static int register_rows(struct otlpshm_attachment* attachment,
-                         const struct otlpshm_writer_options* options) {
+                         const struct otlpshm_writer_options* options,
+                         const struct otlpshm_inline_rows** rows) {
   int index = -1;
   const struct otlpshm_row resource = otlpshm_resource_row(options);
   const struct otlpshm_row scope = otlpshm_scope_row(options);
@@ -116,6 +118,11 @@ static int register_rows(struct otlpshm_attachment* attachment,
     const int resource_index = otlpshm_attach_resource(attachment, resource.bytes, resource.count);
     if (resource_index >= 0) {
       index = otlpshm_attach_scope(attachment, scope.bytes, scope.count, (uint16_t)resource_index);
+    }
+    if (index < 0) {
+      *rows = otlpshm_attach_inline(attachment, resource.bytes, resource.count, scope.bytes,
+                                    scope.count);
+      if (*rows != NULL) index = OTLPSHM_SCOPE_INLINE;
     }
   }
   free(resource.bytes);
@@ -134,7 +141,8 @@ static int attach_writer(struct otlpshm_writer* writer,
   status = otlpshm_attach_open(&attachment, directory, options->lane_bytes_budget,
                                (options->flags & OTLPSHM_WRITER_PREOPEN) != 0);
   if (status != OTLPSHM_OK) return status;
-  const int scope_index = register_rows(attachment, options);
+  const struct otlpshm_inline_rows* rows = NULL;
+  const int scope_index = register_rows(attachment, options, &rows);
   if (scope_index < 0) {
     otlpshm_attach_close(attachment);
     return OTLPSHM_ERROR_NO_MEMORY;
@@ -142,8 +150,10 @@ static int attach_writer(struct otlpshm_writer* writer,
   const struct otlpshm_limits limits = limits_of(options);
   otlpshm_writer_set_limits(writer, &limits);
   store_relaxed_u32(&writer->scope_index, (uint32_t)scope_index);
+  store_relaxed_pointer(&writer->rows, rows);
   store_relaxed_pointer(&writer->attachment, attachment);
   (void)otlpshm_attach_now(attachment, otlpshm_clock_monotonic());
+  otlpshm_attach_await_ack(attachment);
   return OTLPSHM_OK;
 }
 

@@ -19,7 +19,8 @@
 struct otlpshm_writer {
   uint32_t generation; /* odd while the writer is open */
   uint32_t scope_index;
-  uint32_t disabled; /* OTEL_SDK_DISABLED */
+  const struct otlpshm_inline_rows* rows; /* with OTLPSHM_SCOPE_INLINE */
+  uint32_t disabled;                      /* OTEL_SDK_DISABLED */
   struct otlpshm_attachment* attachment;
   struct otlpshm_limits limits;
   struct otlpshm_sampler_state sampler;

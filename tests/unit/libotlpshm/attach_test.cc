@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cstring>
 #include <filesystem>
 
 #include "in_child.h"
@@ -230,21 +231,37 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("attach: tables that are full refuse a writer and leave the others alone") {
+TEST_CASE("attach: with full tables a writer's spans carry its resource and scope themselves") {
   const PrivateDirectory directory;
   in_child([&] {
     otlpshm_writer* first = open_writer(directory.path());
     const std::string long_name(40'000, 'n');
     otlpshm_writer_options options = options_of(directory.path());
     options.scope_name = long_name.c_str();
-    otlpshm_writer* second = open_writer(options);
-    REQUIRE(second != nullptr);
+    REQUIRE(open_writer(options) != nullptr);
     options.scope_version = "1";
-    otlpshm_writer* third = first;
-    REQUIRE(otlpshm_writer_open(&third, &options) == OTLPSHM_ERROR_NO_MEMORY);
-    REQUIRE(third == nullptr);
-    REQUIRE(write_span(first) == OTLPSHM_OK);
-    REQUIRE(SegmentFile(directory.segment()).scope_count() == 2);
+    otlpshm_writer* third = open_writer(options);
+    const SegmentFile segment(directory.segment());
+    REQUIRE(segment.scope_count() == 2);
+    REQUIRE(write_span(first, "first") == OTLPSHM_OK);
+    REQUIRE(write_span(third, "third") == OTLPSHM_OK);
+    const auto records = segment.records(0);
+    REQUIRE(records);
+    REQUIRE(records->size() == 2);
+    REQUIRE(records->at(0).record_kind == 1);
+    REQUIRE(records->at(1).record_kind == 2);
+    REQUIRE(records->at(1).scope_index == 65535);
+    const std::string& body = records->at(1).body;
+    std::uint32_t n = 0;
+    std::uint32_t m = 0;
+    std::memcpy(&n, body.data(), 4);
+    REQUIRE(body.substr(4, n) == segment.resource(0));
+    std::memcpy(&m, body.data() + 4 + n, 4);
+    REQUIRE(m > long_name.size());
+    REQUIRE(body.substr(8 + n, m).find(long_name) != std::string::npos);
+    const auto span = parse_span(body.substr(8 + n + m));
+    REQUIRE(span);
+    REQUIRE(span->name == "third");
   });
 }
 

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <functional>
 #include <thread>
@@ -309,11 +310,14 @@ TEST_CASE("reclaim: a span that meets a thread which attaches anew waits for it"
       ack.set_state(3);
       REQUIRE(unlink(path.c_str()) == 0);
       otlpshm_attach_lock(scene.attachment());
+      std::atomic<bool> started{false};
       std::thread late([&] {
         (void)otlpshm_process_ready();
+        started = true;
         kept = commit_record(scene.attachment(), 88, 'x') == OTLPSHM_OK;
       });
-      (void)otlpshm_kernel_sleep(300'000);
+      while (!started) (void)otlpshm_kernel_sleep(10'000);
+      (void)otlpshm_kernel_sleep(500'000);
       otlpshm_attach_unlock(scene.attachment());
       late.join();
       if (!kept) REQUIRE(commit_record(scene.attachment(), 88, 'y') == OTLPSHM_OK);
