@@ -30,7 +30,7 @@ uint64_t otlpshm_sampling_round(uint64_t threshold, unsigned digits) {
   unsigned leading = 0;
   while (leading < THRESHOLD_DIGITS && ((threshold >> (52 - 4 * leading)) & 15) == 15) ++leading;
   digits += leading;
-  if (threshold >= OTLPSHM_THRESHOLD_NEVER || digits >= THRESHOLD_DIGITS) return threshold;
+  if (digits >= THRESHOLD_DIGITS) return threshold;
   const uint64_t unit = UINT64_C(1) << (4 * (THRESHOLD_DIGITS - digits));
   return (threshold + unit / 2) & ~(unit - 1);
 }
@@ -101,7 +101,7 @@ static bool parse_ratio(const char* text, double* ratio) {
     const bool is_kept = digits < UINT64_C(100000000000000000);
     if (is_kept) digits = digits * 10 + (uint64_t)(*text - '0');
     if (is_kept && has_point) --exponent;
-    if (!is_kept && !has_point) return false; /* far above 1 */
+    if (!is_kept && !has_point) return false; /* more digits than a ratio has */
   }
   if (!has_digit) return false;
   if (*text == 'e' || *text == 'E') {

@@ -166,6 +166,7 @@ TEST_CASE("sampling: a ratio's threshold is exact, from none to all") {
   CHECK(otlpshm_sampling_threshold_of(1) == 0);
   CHECK(otlpshm_sampling_threshold_of(0.5) == kHalf);
   CHECK(otlpshm_sampling_threshold_of(0x1p-56) == kMax);
+  CHECK(otlpshm_sampling_threshold_of(0x1p-57) == kMax);
   CHECK(otlpshm_sampling_threshold_of(0x1p-58) == kNever);
   CHECK(otlpshm_sampling_threshold_of(0) == kNever);
   std::mt19937_64 random(1);
@@ -930,6 +931,7 @@ TEST_CASE("sampling: the environment's ratio, or 1 when it is none") {
       {"0.000000000000000000000000000000000001", 1e-36},
       {"000000000000000000000000000000000000.5", 0.5},
       {"100000000000000000000000000000000000000", 1},
+      {"1000000000000000000000e-22", 1},
   };
   in_child([&] {
     forget_environment();
