@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* encode.c: see encode.h.
  *   Bounds a collection is looked at up to COLLECTION_COUNT_MAX: each key is compared with all;
- *          values nest at most as deep as the limits say. */
+ *          values nest at most as deep as the limits say, and as parsers of OTLP read. */
 #include "encode.h"
 
 #define COLLECTION_COUNT_MAX 1024
 #define DECIMAL_BYTES_MAX 20 /* of a uint64_t */
+
+/* Messages in each other, of a request. Protobuf's parsers refuse more than 100. */
+#define MESSAGES_MAX 98
+#define MESSAGES_TO_VALUE 6 /* ResourceSpans, ScopeSpans, Span, Event, KeyValue, AnyValue */
+#define MESSAGES_OF_ARRAY 2 /* ArrayValue, AnyValue */
+#define MESSAGES_OF_MAP 3   /* KeyValueList, KeyValue, AnyValue */
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
@@ -75,10 +81,39 @@ static size_t key_bytes_of(const struct otlpshm_attribute* attribute) {
                                    : strnlen(attribute->key, OTLPSHM_KEY_BYTES_MAX + 1);
 }
 
+/* Takes a character off the text as otlpshm_utf8_sanitize would write it. bytes is not 0. */
+static struct otlpshm_text take_character(struct otlpshm_text* text) {
+  struct otlpshm_text character = {"\xef\xbf\xbd", 3};
+  size_t taken = 1;
+  for (size_t bytes = 1; bytes <= 4 && bytes <= text->bytes; ++bytes) {
+    if (otlpshm_utf8_valid_prefix(text->text, bytes) != bytes) continue;
+    character.text = text->text;
+    character.bytes = taken = bytes;
+    break;
+  }
+  text->text += taken;
+  text->bytes -= taken;
+  return character;
+}
+
+static bool are_written_alike(struct otlpshm_text one, struct otlpshm_text other) {
+  while (one.bytes > 0 && other.bytes > 0) {
+    const struct otlpshm_text a = take_character(&one);
+    const struct otlpshm_text b = take_character(&other);
+    if (a.bytes != b.bytes || memcmp(a.text, b.text, a.bytes) != 0) return false;
+  }
+  return one.bytes == other.bytes;
+}
+
+/* Keys that are not UTF-8 may differ and yet be written alike. */
 static bool have_equal_keys(const struct otlpshm_attribute* one,
                             const struct otlpshm_attribute* other) {
-  const size_t bytes = key_bytes_of(one);
-  return bytes == key_bytes_of(other) && (bytes == 0 || memcmp(one->key, other->key, bytes) == 0);
+  const struct otlpshm_text a = {one->key, key_bytes_of(one)};
+  const struct otlpshm_text b = {other->key, key_bytes_of(other)};
+  if (a.bytes == b.bytes && (a.bytes == 0 || memcmp(a.text, b.text, a.bytes) == 0)) return true;
+  if (a.bytes == 0 || b.bytes == 0) return false;
+  if (otlpshm_is_ascii(a.text, a.bytes) || otlpshm_is_ascii(b.text, b.bytes)) return false;
+  return are_written_alike(a, b);
 }
 
 static bool is_first_with_key(const struct otlpshm_attribute* attributes, size_t index) {
@@ -98,9 +133,15 @@ static const struct otlpshm_attribute* last_with_key(const struct otlpshm_attrib
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
+/* What a value stands in. */
+struct nesting {
+  uint32_t values;   /* arrays and maps */
+  uint32_t messages; /* of a request; with the value's own */
+};
+
 static bool put_value(struct otlpshm_cursor* cursor, unsigned field,
                       const struct otlpshm_value* value, const struct otlpshm_limits* limits,
-                      uint32_t depth);
+                      struct nesting nesting);
 
 static void put_string(struct otlpshm_cursor* cursor, const char* text, size_t bytes,
                        uint32_t characters_max) {
@@ -128,19 +169,29 @@ static void put_unsigned(struct otlpshm_cursor* cursor, uint64_t value) {
   otlpshm_put_bytes(cursor, ANY_STRING, digits + first, sizeof digits - first);
 }
 
+/* Moves into an array or a map. False beyond the limits: then it becomes the empty value. */
+static bool nest(struct nesting* nesting, const struct otlpshm_limits* limits, uint32_t messages) {
+  nesting->messages += messages;
+  return nesting->values++ < limits->value_depth_max && nesting->messages <= MESSAGES_MAX;
+}
+
 static bool put_array(struct otlpshm_cursor* cursor, const struct otlpshm_value* value,
-                      const struct otlpshm_limits* limits, uint32_t depth) {
+                      const struct otlpshm_limits* limits, struct nesting nesting) {
+  if (!nest(&nesting, limits, MESSAGES_OF_ARRAY)) return true;
   const size_t count = value->as.array.values == NULL ? 0 : value->as.array.count;
   uint8_t* mark = otlpshm_cursor_open(cursor, ANY_ARRAY);
   for (size_t i = 0; i < count && !cursor->full; ++i) {
-    if (!put_value(cursor, ARRAY_VALUES, &value->as.array.values[i], limits, depth)) return false;
+    if (!put_value(cursor, ARRAY_VALUES, &value->as.array.values[i], limits, nesting)) {
+      return false;
+    }
   }
   otlpshm_cursor_close(cursor, mark);
   return true;
 }
 
 static bool put_map(struct otlpshm_cursor* cursor, const struct otlpshm_value* value,
-                    const struct otlpshm_limits* limits, uint32_t depth) {
+                    const struct otlpshm_limits* limits, struct nesting nesting) {
+  if (!nest(&nesting, limits, MESSAGES_OF_MAP)) return true;
   const struct otlpshm_attribute* entries = value->as.map.entries;
   const size_t count = entries == NULL ? 0 : value->as.map.count;
   if (count > COLLECTION_COUNT_MAX) return false;
@@ -152,7 +203,7 @@ static bool put_map(struct otlpshm_cursor* cursor, const struct otlpshm_value* v
     uint8_t* entry = otlpshm_cursor_open(cursor, MAP_ENTRIES);
     otlpshm_put_text(cursor, KEY_VALUE_KEY, entries[i].key, key_bytes);
     if (!put_value(cursor, KEY_VALUE_VALUE, &last_with_key(entries, i, count)->value, limits,
-                   depth)) {
+                   nesting)) {
       return false;
     }
     otlpshm_cursor_close(cursor, entry);
@@ -161,10 +212,9 @@ static bool put_map(struct otlpshm_cursor* cursor, const struct otlpshm_value* v
   return true;
 }
 
-/* depth: how many arrays and maps are around the value. */
 static bool put_value(struct otlpshm_cursor* cursor, unsigned field,
                       const struct otlpshm_value* value, const struct otlpshm_limits* limits,
-                      uint32_t depth) {
+                      struct nesting nesting) {
   uint8_t* mark = otlpshm_cursor_open(cursor, field);
   uint64_t word;
   bool known = true;
@@ -195,10 +245,10 @@ static bool put_value(struct otlpshm_cursor* cursor, unsigned field,
       otlpshm_put_u64(cursor, ANY_DOUBLE, word);
       break;
     case OTLPSHM_VALUE_ARRAY:
-      if (depth < limits->value_depth_max) known = put_array(cursor, value, limits, depth + 1);
+      known = put_array(cursor, value, limits, nesting);
       break;
     case OTLPSHM_VALUE_MAP:
-      if (depth < limits->value_depth_max) known = put_map(cursor, value, limits, depth + 1);
+      known = put_map(cursor, value, limits, nesting);
       break;
     default:
       return false;
@@ -217,7 +267,8 @@ static bool put_key_value(struct otlpshm_cursor* cursor, unsigned field,
   const struct otlpshm_cursor before = *cursor;
   uint8_t* mark = otlpshm_cursor_open(cursor, field);
   otlpshm_put_text(cursor, KEY_VALUE_KEY, key->key, key_bytes);
-  if (!put_value(cursor, KEY_VALUE_VALUE, value, limits, 0)) {
+  const struct nesting nesting = {.values = 0, .messages = MESSAGES_TO_VALUE};
+  if (!put_value(cursor, KEY_VALUE_VALUE, value, limits, nesting)) {
     *cursor = before;
     return false;
   }

@@ -68,8 +68,10 @@ size_t otlpshm_utf8_prefix_of_characters(const char* text, size_t bytes, uint32_
 size_t otlpshm_utf8_prefix_of_bytes(const char* text, size_t bytes, size_t bytes_max) {
   if (bytes <= bytes_max) return bytes;
   size_t end = bytes_max;
-  while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80) --end;
-  return end;
+  for (int back = 0; back < 4 && end > 0; ++back, --end) {
+    if (((unsigned char)text[end] & 0xc0) != 0x80) return end;
+  }
+  return end == 0 ? 0 : bytes_max; /* no character is longer: there is none to cut in two */
 }
 
 size_t otlpshm_utf8_sanitize(const char* text, size_t bytes, char* out, size_t out_bytes) {

@@ -75,7 +75,8 @@ void otlpshm_span_splice(struct span* span, uint32_t offset, uint32_t old_bytes,
   const uint32_t behind = offset + old_bytes;
   memmove(span->bytes + offset + new_bytes, span->bytes + behind, span->used - behind);
   span->used = span->used - old_bytes + new_bytes;
-  if (span->status_offset > offset) span->status_offset += new_bytes - old_bytes;
+  /* At the offset itself when an absent name gets one. */
+  if (span->status_offset >= offset) span->status_offset += new_bytes - old_bytes;
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
@@ -138,25 +139,39 @@ static void put_first_name(struct span* span, const char* name, size_t bytes) {
   replace_name(span, name, bytes);
 }
 
-/* A template always fits: TEMPLATE_BYTES_MAX and the longest trace state are less than the inline
- * bytes. */
+static void drop_attributes(struct span* span, uint32_t count) {
+  if (count == 0) return;
+  span->attributes_dropped += count;
+  add_relaxed_u64(&span->attachment->attributes_dropped, count);
+}
+
+/* A span that cannot grow has no room for a long template beside a long trace state and name. */
+static void put_name_of_template(struct span* span, const struct otlpshm_template* from) {
+  size_t at = 0;
+  size_t name = 0;
+  size_t end = 0;
+  (void)otlpshm_find_field(from->encoded, from->name_field_bytes, SPAN_NAME, &at, &name, &end);
+  put_first_name(span, (const char*)from->encoded + name, end - name);
+}
+
 static void put_template(struct span* span, const struct otlpshm_template* from, bool with_name) {
   const uint32_t skipped = with_name ? 0 : from->name_field_bytes;
   const uint32_t bytes = from->bytes - skipped;
+  drop_attributes(span, from->attributes_dropped);
+  if (!has_room(span, bytes)) {
+    drop_attributes(span, from->attribute_count);
+    if (with_name) put_name_of_template(span, from);
+    return;
+  }
   if (with_name) {
     span->name_offset = span->used;
     span->name_field_bytes = from->name_field_bytes;
     span->name_hash = from->name_hash;
   }
-  if (!has_room(span, bytes)) {
-    span->attributes_dropped += from->attribute_count;
-    return;
-  }
   memcpy(span->bytes + span->used, from->encoded + skipped, bytes);
   span->used += bytes;
   memcpy(span->keys_seen, from->keys_seen, sizeof span->keys_seen);
   span->attribute_count = from->attribute_count;
-  span->attributes_dropped = from->attributes_dropped;
 }
 
 /* Word by word: a wide load of what was stored in narrow pieces just before would have to wait. */

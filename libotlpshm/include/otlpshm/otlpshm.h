@@ -71,7 +71,8 @@ enum otlpshm_value_type {
 struct otlpshm_attribute;
 
 /* Any OpenTelemetry value; zero-filled is the empty one. What it points to is borrowed for the
- * call. Arrays and maps nest; below the depth limit an array or a map becomes empty. */
+ * call. Arrays and maps nest; below the depth limit an array or a map becomes the empty value, and
+ * so it does where a parser of OTLP would refuse the request: 46 arrays deep, or 30 maps. */
 struct otlpshm_value {
   int type; /* enum otlpshm_value_type */
   union {
