@@ -67,7 +67,7 @@ TEST_CASE(
     StateFile state(directory);
     otlpshm_attachment* attachment = open_all(directory.path(), 2 << 20);
     AckFile ack(directory.segment());
-    otlpshm_attach_tick(attachment, otlpshm_clock_monotonic() + 1'000'000'000, false);
+    otlpshm_attach_look(attachment, otlpshm_clock_monotonic(), true);
     REQUIRE(attachment->current->ack != nullptr);
     otlpshm_writer* writer = open_writer(directory.path());
     REQUIRE(write_span(writer, "s", OTLPSHM_SPAN_SIGNAL_SAFE) == OTLPSHM_OK);
@@ -92,7 +92,7 @@ TEST_CASE("preopen: a reaped segment is left by a call that may enter the kernel
     otlpshm_attachment* attachment = open_all(directory.path(), 2 << 20);
     const std::string first = directory.segment();
     AckFile ack(first);
-    otlpshm_attach_tick(attachment, otlpshm_clock_monotonic() + 1'000'000'000, false);
+    otlpshm_attach_look(attachment, otlpshm_clock_monotonic(), true);
     ack.set_state(3);
     REQUIRE(unlink(first.c_str()) == 0);
     REQUIRE(commit_record(attachment, 88, 'x') == OTLPSHM_ERROR_DROPPED);
