@@ -107,6 +107,61 @@ static void write_kinds(const char* directory) {
   otlpshm_span_discard(&forgotten);
 }
 
+static struct otlpshm_attribute int_attribute(const char* key, int64_t value) {
+  struct otlpshm_attribute attribute = {.key = key, .value.type = OTLPSHM_VALUE_INT};
+  attribute.value.as.integer = value;
+  return attribute;
+}
+
+static struct otlpshm_context context_of(unsigned trace, unsigned span, const char* state) {
+  struct otlpshm_context context = {.trace_flags = OTLPSHM_TRACE_FLAG_SAMPLED, .is_remote = 1};
+  for (unsigned i = 0; i < sizeof context.trace_id; i++) context.trace_id[i] = (uint8_t)(trace + i);
+  for (unsigned i = 0; i < sizeof context.span_id; i++) context.span_id[i] = (uint8_t)(span + i);
+  context.trace_state = state;
+  context.trace_state_bytes = (uint32_t)strlen(state);
+  return context;
+}
+
+/* The span of golden/record.hex in the segment of golden/segment.hex. */
+static void write_golden(const char* directory) {
+  struct otlpshm_writer_options options = {.service_name = "golden",
+                                           .lane_bytes_budget = 65536,
+                                           .attribute_count_max = 8,
+                                           .event_count_max = 1,
+                                           .link_count_max = 1};
+  otlpshm_writer* writer = open_writer(&options, directory);
+  struct otlpshm_context parent = context_of(0xa0, 0xb0, "ot=th:8,vendor=x");
+  struct otlpshm_attribute of_link = int_attribute("l", 1);
+  struct otlpshm_attribute of_event = int_attribute("e", 1);
+  struct otlpshm_attribute of_map = int_attribute("k", 2);
+  struct otlpshm_link link = {
+      .context = context_of(0xd0, 0xe0, "l=1"), .attributes = &of_link, .attribute_count = 1};
+  struct otlpshm_value of_array[2] = {int_attribute("", 1).value, string_attribute("", "a").value};
+  struct otlpshm_value array = {.type = OTLPSHM_VALUE_ARRAY, .as.array = {of_array, 2}};
+  struct otlpshm_value map = {.type = OTLPSHM_VALUE_MAP, .as.map = {&of_map, 1}};
+  struct otlpshm_value empty = {.type = OTLPSHM_VALUE_EMPTY};
+  struct otlpshm_start_options start = {.size = sizeof start,
+                                        .parent = &parent,
+                                        .kind = OTLPSHM_KIND_CLIENT,
+                                        .start_unix_nano = START};
+  struct otlpshm_span span;
+  otlpshm_span_start_cstr(writer, &span, "gr\xc3\xbc\xc3\x9f", &start);
+  otlpshm_span_set_string_cstr(&span, "string", "text");
+  otlpshm_span_set_bool_cstr(&span, "bool", 1);
+  otlpshm_span_set_int_cstr(&span, "int", -1);
+  otlpshm_span_set_double_cstr(&span, "double", 0.5);
+  otlpshm_span_set_bytes_cstr(&span, "bytes", "\x00\xff", 2);
+  otlpshm_span_set_value_cstr(&span, "array", &array);
+  otlpshm_span_set_value_cstr(&span, "map", &map);
+  otlpshm_span_set_value_cstr(&span, "empty", &empty);
+  otlpshm_span_set_int_cstr(&span, "one too many", 9);
+  for (int i = 0; i < 3; i++)
+    otlpshm_span_add_event(&span, "event", 5, START + MILLISECOND / 2, &of_event, 1);
+  for (int i = 0; i < 4; i++) otlpshm_span_add_link(&span, &link);
+  otlpshm_span_set_status_cstr(&span, OTLPSHM_STATUS_ERROR, "because");
+  finish(&span, START + 3 * MILLISECOND / 2);
+}
+
 /* Two resources, three scopes, one of them asked for twice. */
 static void write_scopes(const char* directory) {
   static const struct {
@@ -322,9 +377,9 @@ int main(int argc, char** argv) {
   static const struct {
     const char* name;
     void (*write)(const char* directory);
-  } cases[] = {{"kinds", write_kinds},    {"scopes", write_scopes}, {"full", write_full},
-               {"small", write_small},    {"wrap", write_wrap},     {"threads", write_threads},
-               {"watched", write_watched}};
+  } cases[] = {{"kinds", write_kinds},     {"scopes", write_scopes}, {"full", write_full},
+               {"small", write_small},     {"wrap", write_wrap},     {"threads", write_threads},
+               {"watched", write_watched}, {"golden", write_golden}};
   for (size_t i = 0; argc == 3 && i < sizeof cases / sizeof *cases; i++) {
     if (strcmp(cases[i].name, argv[2]) == 0) {
       cases[i].write(argv[1]);
@@ -332,6 +387,7 @@ int main(int argc, char** argv) {
       _exit(0); /* no clean exit: the segment stays */
     }
   }
-  fprintf(stderr, "usage: write_spans DIRECTORY kinds|scopes|full|small|wrap|threads|watched\n");
+  fprintf(stderr,
+          "usage: write_spans DIRECTORY kinds|scopes|full|small|wrap|threads|watched|golden\n");
   return 64;
 }
