@@ -44,8 +44,7 @@ constexpr int kSpans = 40'000;  // more than there is room for
 
 }  // namespace
 
-TEST_CASE("sandbox: opened beforehand, a writer lives where each system call kills; all counts",
-          "[.]") {
+TEST_CASE("sandbox: opened beforehand, a writer lives where each system call kills; all counts") {
   const PrivateDirectory directory;
   const int status = status_of_child([&] {
     StateFile state(directory);
