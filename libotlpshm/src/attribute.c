@@ -12,7 +12,10 @@
 /* A key and a value below these sizes have lengths of one byte, up to the whole KeyValue's. */
 #define SHORT_KEY_BYTES 64u
 #define SHORT_VALUE_BYTES 56u
-#define SHORT_ATTRIBUTE_BYTES 136u
+#define AROUND_SHORT_KEY 4u   /* two tags, two lengths */
+#define AROUND_SHORT_VALUE 4u /* likewise */
+#define SHORT_VARINT_BYTES 13u
+#define SHORT_DOUBLE_BYTES 11u
 
 static void drop(struct span* span) {
   ++span->attributes_dropped;
@@ -45,8 +48,8 @@ static bool find(const struct span* span, uint32_t end, const uint8_t* key, size
 
 /* The attribute's field stands at span->used and ends at `end`; its key, as written, is given.
  * Takes it into the span, in the place of one with the same key. */
-static void take(struct span* span, const uint8_t* end, const uint8_t* key, size_t key_bytes,
-                 uint8_t hash) {
+static SELDOM void take(struct span* span, const uint8_t* end, const uint8_t* key, size_t key_bytes,
+                        uint8_t hash) {
   const uint32_t start = span->used;
   uint32_t offset;
   uint32_t bytes;
@@ -67,7 +70,7 @@ static void take(struct span* span, const uint8_t* end, const uint8_t* key, size
 /* ---- any attribute ------------------------------------------------------------------------------
  */
 
-static void set_attribute(struct span* span, const struct otlpshm_attribute* attribute) {
+static SELDOM void set_attribute(struct span* span, const struct otlpshm_attribute* attribute) {
   const struct otlpshm_limits limits = otlpshm_writer_limits(span->writer);
   const size_t text_bytes =
       attribute->value.type == OTLPSHM_VALUE_STRING ? attribute->value.as.string.bytes : 0;
@@ -95,14 +98,52 @@ static void set_attribute(struct span* span, const struct otlpshm_attribute* att
   drop(span);
 }
 
+static SELDOM void set_string(struct span* span, const char* key, size_t key_bytes,
+                              const char* value, size_t value_bytes) {
+  const struct otlpshm_attribute attribute = {
+      .key = key_bytes == 0 ? NULL : key,
+      .key_bytes = key_bytes,
+      .value = {.type = OTLPSHM_VALUE_STRING, .as.string = {.text = value, .bytes = value_bytes}},
+  };
+  set_attribute(span, &attribute);
+}
+
+static SELDOM void set_int(struct span* span, const char* key, size_t key_bytes, int64_t value) {
+  const struct otlpshm_attribute attribute = {
+      .key = key_bytes == 0 ? NULL : key,
+      .key_bytes = key_bytes,
+      .value = {.type = OTLPSHM_VALUE_INT, .as.integer = value},
+  };
+  set_attribute(span, &attribute);
+}
+
+static SELDOM void set_double(struct span* span, const char* key, size_t key_bytes, double value) {
+  const struct otlpshm_attribute attribute = {
+      .key = key_bytes == 0 ? NULL : key,
+      .key_bytes = key_bytes,
+      .value = {.type = OTLPSHM_VALUE_DOUBLE, .as.number = value},
+  };
+  set_attribute(span, &attribute);
+}
+
+static SELDOM void set_bool(struct span* span, const char* key, size_t key_bytes, int value) {
+  const struct otlpshm_attribute attribute = {
+      .key = key_bytes == 0 ? NULL : key,
+      .key_bytes = key_bytes,
+      .value = {.type = OTLPSHM_VALUE_BOOL, .as.boolean = value != 0},
+  };
+  set_attribute(span, &attribute);
+}
+
 /* ---- short ones
  * ---------------------------------------------------------------------------------- */
 
-/* Where the value of a short attribute is written: after its key. Null when it is not short enough
- * or not ASCII; nothing is taken until finish_short. */
-static inline uint8_t* start_short(struct span* span, const char* key, size_t key_bytes) {
+/* Where the value of a short attribute, of so many bytes, is written: after its key. Null when it
+ * is not short enough, or not ASCII; nothing is taken until finish_short. */
+static inline uint8_t* start_short(struct span* span, const char* key, size_t key_bytes,
+                                   size_t value_bytes) {
   if (key == NULL || key_bytes - 1 >= SHORT_KEY_BYTES - 1 ||
-      span->limit - span->used < SHORT_ATTRIBUTE_BYTES) {
+      span->limit - span->used < AROUND_SHORT_KEY + key_bytes + value_bytes) {
     return NULL;
   }
   uint8_t* at = span->bytes + span->used;
@@ -160,70 +201,50 @@ void otlpshm_span_set_string(struct otlpshm_span* public_span, const char* key, 
   struct span* span = recording(public_span);
   if (span == NULL) return;
   if (is_short_text(span, value, value_bytes)) {
-    uint8_t* at = start_short(span, key, key_bytes);
+    uint8_t* at = start_short(span, key, key_bytes, AROUND_SHORT_VALUE + value_bytes);
     if (at != NULL) at = put_short_text(at, value, value_bytes);
     if (at != NULL) {
       finish_short(span, at, hash_key(key, key_bytes));
       return;
     }
   }
-  const struct otlpshm_attribute attribute = {
-      .key = key_bytes == 0 ? NULL : key,
-      .key_bytes = key_bytes,
-      .value = {.type = OTLPSHM_VALUE_STRING, .as.string = {.text = value, .bytes = value_bytes}},
-  };
-  set_attribute(span, &attribute);
+  set_string(span, key, key_bytes, value, value_bytes);
 }
 
 void otlpshm_span_set_int(struct otlpshm_span* public_span, const char* key, size_t key_bytes,
                           int64_t value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes);
+  uint8_t* at = start_short(span, key, key_bytes, SHORT_VARINT_BYTES);
   if (at != NULL) {
     finish_short(span, put_short_varint(at, ANY_INT, (uint64_t)value), hash_key(key, key_bytes));
     return;
   }
-  const struct otlpshm_attribute attribute = {
-      .key = key_bytes == 0 ? NULL : key,
-      .key_bytes = key_bytes,
-      .value = {.type = OTLPSHM_VALUE_INT, .as.integer = value},
-  };
-  set_attribute(span, &attribute);
+  set_int(span, key, key_bytes, value);
 }
 
 void otlpshm_span_set_double(struct otlpshm_span* public_span, const char* key, size_t key_bytes,
                              double value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes);
+  uint8_t* at = start_short(span, key, key_bytes, SHORT_DOUBLE_BYTES);
   if (at != NULL) {
     finish_short(span, put_short_double(at, value), hash_key(key, key_bytes));
     return;
   }
-  const struct otlpshm_attribute attribute = {
-      .key = key_bytes == 0 ? NULL : key,
-      .key_bytes = key_bytes,
-      .value = {.type = OTLPSHM_VALUE_DOUBLE, .as.number = value},
-  };
-  set_attribute(span, &attribute);
+  set_double(span, key, key_bytes, value);
 }
 
 void otlpshm_span_set_bool(struct otlpshm_span* public_span, const char* key, size_t key_bytes,
                            int value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes);
+  uint8_t* at = start_short(span, key, key_bytes, SHORT_VARINT_BYTES);
   if (at != NULL) {
     finish_short(span, put_short_varint(at, ANY_BOOL, value != 0), hash_key(key, key_bytes));
     return;
   }
-  const struct otlpshm_attribute attribute = {
-      .key = key_bytes == 0 ? NULL : key,
-      .key_bytes = key_bytes,
-      .value = {.type = OTLPSHM_VALUE_BOOL, .as.boolean = value != 0},
-  };
-  set_attribute(span, &attribute);
+  set_bool(span, key, key_bytes, value);
 }
 
 /* ---- any type
@@ -333,24 +354,24 @@ int otlpshm_key_prepare_cstr(struct otlpshm_key* key, const char* text) {
   return otlpshm_key_prepare(key, text, bytes_of(text));
 }
 
-/* As start_short. Short keys, which are most, take two moves. */
+/* As start_short, for any short value. Short keys, which are most, take two moves; so they may need
+ * more room than they take, and where there is less the plain call serves. */
 static inline uint8_t* start_prepared(struct span* span, const struct key* key) {
-  if (key->bytes == 0 || span->limit - span->used < SHORT_ATTRIBUTE_BYTES) return NULL;
+  if (key->bytes == 0 ||
+      span->limit - span->used < sizeof key->start + AROUND_SHORT_VALUE + SHORT_VALUE_BYTES) {
+    return NULL;
+  }
   uint8_t* at = span->bytes + span->used;
   memcpy(at, key->start, 32);
   if (key->bytes > 32) memcpy(at + 32, key->start + 32, sizeof key->start - 32);
   return at + key->bytes;
 }
 
-/* Without room for a short one: the long way, which may grow. */
-static void set_slowly(struct span* span, const struct key* key,
-                       const struct otlpshm_value* value) {
-  const struct otlpshm_attribute attribute = {
-      .key = key->bytes == 0 ? NULL : (const char*)key->start + 4,
-      .key_bytes = key->bytes == 0 ? 0 : key->bytes - 4u,
-      .value = *value,
-  };
-  set_attribute(span, &attribute);
+static const char* key_text(const struct key* key) {
+  return (const char*)key->start + 4;
+}
+static size_t key_text_bytes(const struct key* key) {
+  return key->bytes == 0 ? 0 : key->bytes - 4u;
 }
 
 void otlpshm_span_set_string_prepared(struct otlpshm_span* public_span,
@@ -367,9 +388,7 @@ void otlpshm_span_set_string_prepared(struct otlpshm_span* public_span,
       return;
     }
   }
-  const struct otlpshm_value any = {.type = OTLPSHM_VALUE_STRING,
-                                    .as.string = {.text = value, .bytes = value_bytes}};
-  set_slowly(span, key, &any);
+  otlpshm_span_set_string(public_span, key_text(key), key_text_bytes(key), value, value_bytes);
 }
 
 void otlpshm_span_set_int_prepared(struct otlpshm_span* public_span,
@@ -382,8 +401,7 @@ void otlpshm_span_set_int_prepared(struct otlpshm_span* public_span,
     finish_short(span, put_short_varint(at, ANY_INT, (uint64_t)value), key->hash);
     return;
   }
-  const struct otlpshm_value any = {.type = OTLPSHM_VALUE_INT, .as.integer = value};
-  set_slowly(span, key, &any);
+  otlpshm_span_set_int(public_span, key_text(key), key_text_bytes(key), value);
 }
 
 void otlpshm_span_set_double_prepared(struct otlpshm_span* public_span,
@@ -396,8 +414,7 @@ void otlpshm_span_set_double_prepared(struct otlpshm_span* public_span,
     finish_short(span, put_short_double(at, value), key->hash);
     return;
   }
-  const struct otlpshm_value any = {.type = OTLPSHM_VALUE_DOUBLE, .as.number = value};
-  set_slowly(span, key, &any);
+  otlpshm_span_set_double(public_span, key_text(key), key_text_bytes(key), value);
 }
 
 void otlpshm_span_set_bool_prepared(struct otlpshm_span* public_span,
@@ -410,6 +427,5 @@ void otlpshm_span_set_bool_prepared(struct otlpshm_span* public_span,
     finish_short(span, put_short_varint(at, ANY_BOOL, value != 0), key->hash);
     return;
   }
-  const struct otlpshm_value any = {.type = OTLPSHM_VALUE_BOOL, .as.boolean = value != 0};
-  set_slowly(span, key, &any);
+  otlpshm_span_set_bool(public_span, key_text(key), key_text_bytes(key), value);
 }

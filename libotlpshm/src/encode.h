@@ -120,20 +120,29 @@ static inline uint8_t* put_field(uint8_t* at, unsigned field, const void* from, 
   return at + bytes;
 }
 
+/* Sixteen bytes at any address. */
+typedef uint64_t otlpshm_pair __attribute__((vector_size(16), aligned(1), may_alias));
+
 /* Copies a short text and returns the "or" of its bytes, eight in a word: none has its highest bit
- * set when all are ASCII. */
+ * set when all are ASCII. Whole words are moved, the last ones overlapping those before. */
 static inline uint64_t copy_short(uint8_t* to, const char* from, size_t bytes) {
-  uint64_t word;
-  uint64_t any = 0;
-  if (bytes >= 8) {
-    for (size_t at = 0; at + 8 < bytes; at += 8) {
-      memcpy(&word, from + at, 8);
-      memcpy(to + at, &word, 8);
-      any |= word;
+  if (bytes >= 16) {
+    otlpshm_pair any = *(const otlpshm_pair*)(from + bytes - 16);
+    *(otlpshm_pair*)(to + bytes - 16) = any;
+    for (size_t at = 0; at + 16 < bytes; at += 16) {
+      const otlpshm_pair pair = *(const otlpshm_pair*)(from + at);
+      *(otlpshm_pair*)(to + at) = pair;
+      any |= pair;
     }
-    memcpy(&word, from + bytes - 8, 8);
-    memcpy(to + bytes - 8, &word, 8);
-    return any | word;
+    return any[0] | any[1];
+  }
+  if (bytes >= 8) {
+    uint64_t ends[2];
+    memcpy(&ends[0], from, 8);
+    memcpy(&ends[1], from + bytes - 8, 8);
+    memcpy(to, &ends[0], 8);
+    memcpy(to + bytes - 8, &ends[1], 8);
+    return ends[0] | ends[1];
   }
   if (bytes >= 4) {
     uint32_t ends[2];
@@ -143,11 +152,11 @@ static inline uint64_t copy_short(uint8_t* to, const char* from, size_t bytes) {
     memcpy(to + bytes - 4, &ends[1], 4);
     return ends[0] | ends[1];
   }
-  for (size_t at = 0; at < bytes; ++at) {
-    to[at] = (uint8_t)from[at];
-    any |= to[at];
-  }
-  return any;
+  if (bytes == 0) return 0;
+  to[0] = (uint8_t)from[0];
+  to[bytes / 2] = (uint8_t)from[bytes / 2];
+  to[bytes - 1] = (uint8_t)from[bytes - 1];
+  return (uint64_t)(to[0] | to[bytes / 2] | to[bytes - 1]);
 }
 #define NOT_ASCII UINT64_C(0x8080808080808080)
 

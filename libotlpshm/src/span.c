@@ -22,9 +22,6 @@
 #define TRACE_STATE_BYTES_MAX 512u
 #define SHORT_NAME_BYTES 120u /* with a length of one byte */
 
-/* What runs seldom stays out of the way of what runs for every span. */
-#define SELDOM __attribute__((noinline, cold))
-
 static struct span* open_span(struct otlpshm_span* span) {
   return (struct span*)span;
 }
@@ -314,15 +311,9 @@ static void set_up(struct span* span, struct otlpshm_writer* writer, uint32_t ge
   span->used = SPAN_VARIABLE_OFFSET;
   span->flags = options->flags;
   span->span_kind = kind_of(options);
-  for (size_t i = 0; i < SPAN_KEYS_SEEN_WORDS; ++i) span->keys_seen[i] = 0;
-  span->trace_state_bytes = 0;
-  span->name_field_bytes = 0;
-  span->status_offset = span->status_field_bytes = 0;
-  span->attribute_count = span->attributes_dropped = 0;
-  span->event_count = span->events_dropped = 0;
-  span->link_count = span->links_dropped = 0;
   span->status_code = OTLPSHM_STATUS_UNSET;
   span->has_ended = 0;
+  memset((uint8_t*)span + offsetof(struct span, keys_seen), 0, SPAN_ZEROED_BYTES);
 }
 
 static void put_name_and_template(struct span* span, const char* name, size_t name_bytes,
@@ -412,7 +403,7 @@ void otlpshm_span_get_context(const struct otlpshm_span* public_span,
   if (public_span == NULL) return;
   const struct span* span = (const struct span*)public_span;
   if (span->writer == NULL) {
-    *context = span->context;
+    if (!span->has_ended) *context = span->context;
     return;
   }
   memcpy(context->trace_id, span->bytes + SPAN_TRACE_ID_OFFSET + 2, sizeof context->trace_id);
@@ -469,7 +460,6 @@ static void forget(struct span* span) {
   if (span->bytes != span->inline_bytes) release(span->bytes);
   span->writer = NULL;
   span->has_ended = 1;
-  memset(&span->context, 0, sizeof span->context);
 }
 
 /* The room was kept: SPAN_TAIL_BYTES. */

@@ -34,6 +34,9 @@
 #define SPAN_BYTES_MAX (512u << 10) /* beyond it attributes and events are dropped, and counted */
 #define SPAN_KEYS_SEEN_WORDS 4u
 
+/* What runs seldom stays out of the way of what runs for every span. */
+#define SELDOM __attribute__((noinline, cold))
+
 struct __attribute__((may_alias)) span {
   struct otlpshm_writer* writer;         /* null: nothing is recorded */
   struct otlpshm_attachment* attachment; /* the writer's at the start: it may be reopened since */
@@ -41,15 +44,23 @@ struct __attribute__((may_alias)) span {
   uint64_t nonce;                        /* of the process that started it */
   struct otlpshm_time start;
   uint64_t name_hash;
-  uint64_t keys_seen[SPAN_KEYS_SEEN_WORDS]; /* a bit per hash of a key: a clear one means "not set
-                                               before" */
   uint32_t writer_generation;
   uint32_t limit; /* of used: the capacity less SPAN_TAIL_BYTES */
   uint32_t used;
   uint32_t flags; /* OTLPSHM_SPAN_* */
+  uint32_t span_flags;
+  uint32_t name_offset;
+  uint16_t record_flags;
+  uint16_t scope_index;
+  uint8_t has_parent;
+  uint8_t span_kind;
+  uint8_t status_code;
+  uint8_t has_ended; /* and had recorded: what is set on it now is counted */
+  /* From here to the bytes all is 0 at the start. */
+  uint64_t keys_seen[SPAN_KEYS_SEEN_WORDS]; /* a bit per hash of a key: a clear one means "not set
+                                               before" */
   uint32_t trace_state_offset;
   uint32_t trace_state_bytes;
-  uint32_t name_offset;
   uint32_t name_field_bytes;
   uint32_t status_offset; /* 0: no Status field yet */
   uint32_t status_field_bytes;
@@ -59,18 +70,13 @@ struct __attribute__((may_alias)) span {
   uint32_t events_dropped;
   uint32_t link_count;
   uint32_t links_dropped;
-  uint32_t span_flags;
-  uint16_t record_flags;
-  uint16_t scope_index;
-  uint8_t has_parent;
-  uint8_t span_kind;
-  uint8_t status_code;
-  uint8_t has_ended; /* and had recorded: what is set on it now is counted */
+  uint32_t reserved;
   union {
     struct otlpshm_context context; /* of a span that records nothing: for children and carriers */
     uint8_t inline_bytes[1024 - 176];
   };
 };
+#define SPAN_ZEROED_BYTES (offsetof(struct span, inline_bytes) - offsetof(struct span, keys_seen))
 _Static_assert(sizeof(struct span) == sizeof(struct otlpshm_span), "the public size is the ABI");
 
 /* The span when it records; else null, and a call after the end is counted. */
@@ -108,11 +114,38 @@ void otlpshm_span_splice(struct span* span, uint32_t offset, uint32_t old_bytes,
 const char* otlpshm_span_clean_name(const char* name, size_t* bytes,
                                     char room[OTLPSHM_NAME_BYTES_MAX]);
 
-/* FNV-1a 64. */
+/* The last, incomplete word of a text, filled up with zeros. */
+static inline uint64_t last_word(const char* text, size_t bytes) {
+  const size_t rest = bytes % 8;
+  uint64_t word = 0;
+  if (rest == 0) return 0;
+  if (bytes >= 8) {
+    memcpy(&word, text + bytes - 8, 8);
+    return word >> (8 * (8 - rest));
+  }
+  if (rest >= 4) {
+    uint32_t ends[2];
+    memcpy(&ends[0], text, 4);
+    memcpy(&ends[1], text + rest - 4, 4);
+    return ends[0] | (uint64_t)ends[1] << (8 * (rest - 4));
+  }
+  return (uint64_t)(uint8_t)text[0] | (uint64_t)(uint8_t)text[rest / 2] << (8 * (rest / 2)) |
+         (uint64_t)(uint8_t)text[rest - 1] << (8 * (rest - 1));
+}
+
+/* docs/abi.md#name-hash: eight bytes a step, for it runs at every start. */
 static inline uint64_t hash_name(const char* name, size_t bytes) {
-  uint64_t hash = UINT64_C(0xcbf29ce484222325);
-  for (size_t i = 0; i < bytes; ++i) {
-    hash = (hash ^ (uint8_t)name[i]) * UINT64_C(0x100000001b3);
+  const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
+  uint64_t hash = bytes;
+  for (size_t at = 0; at + 8 <= bytes; at += 8) {
+    uint64_t word;
+    memcpy(&word, name + at, 8);
+    hash = (hash ^ word) * factor;
+    hash ^= hash >> 32;
+  }
+  if (bytes % 8 != 0) {
+    hash = (hash ^ last_word(name, bytes)) * factor;
+    hash ^= hash >> 32;
   }
   return hash;
 }

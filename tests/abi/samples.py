@@ -51,7 +51,7 @@ def file_header(magic, size, identity=ID):
 def record(position, sequence, span=SPAN, kind=1, scope_index=0, **changed):
     head = {
         "position_low": position & 0xFFFFFFFF, "sequence": sequence, "trace_id": TRACE_ID,
-        "span_id": SPAN_ID, "duration": 4000, "name_hash": decoder.fnv1a64(NAME), "threshold": 0,
+        "span_id": SPAN_ID, "duration": 4000, "name_hash": decoder.name_hash(NAME), "threshold": 0,
         "record_flags": 2, "span_flags": 0x101, "span_kind": 3, "status_code": 2,
     } | changed
     body = span

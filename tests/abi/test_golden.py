@@ -104,7 +104,7 @@ def test_the_pages_own_formulas_give_the_golden_record():
     """samples.py packs a header by the page's table; the golden one was written line by line."""
     made = samples.record(
         0, 1, span=RECORD[80:], trace_id=RECORD[16:32], span_id=SPAN_ID, duration=1_500_000,
-        name_hash=decoder.fnv1a64("grüß".encode()), threshold=HALF, record_flags=6,
+        name_hash=decoder.name_hash("grüß".encode()), threshold=HALF, record_flags=6,
         span_flags=0x301, span_kind=3, status_code=2,
     )  # fmt: skip
     assert made == RECORD

@@ -237,7 +237,7 @@ struct otlpshm_record_header {
   /* 16 */ uint8_t trace_id[16];  /* equals the body's */
   /* 32 */ uint8_t span_id[8];    /* equals the body's */
   /* 40 */ uint64_t duration_nano;
-  /* 48 */ uint64_t name_hash;    /* FNV-1a 64 of the name's bytes */
+  /* 48 */ uint64_t name_hash;    /* of the name's bytes; 0 without one */
   /* 56 */ uint64_t threshold;    /* 56 bits: rejection threshold of th; 0 = all kept */
   /* 64 */ uint16_t scope_index;  /* row of the scope table; 0xffff with an inline scope */
   /* 66 */ uint16_t record_flags; /* OTLPSHM_RECORD_* bits; others 0 */
