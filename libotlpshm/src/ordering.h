@@ -89,6 +89,16 @@ static inline uint64_t next_of_thread_u64(uint64_t* counter) {
 #endif
 }
 
+/* Asks for a line that this thread will write to and another processor has read: a hint, also where
+ * the address is no address. */
+static inline void prefetch_to_write(const void* line) {
+#if defined(__x86_64__)
+  __asm__ volatile("prefetchw %0" : : "m"(*(const char*)line)); /* a nop where it is not known */
+#else
+  __builtin_prefetch(line, 1);
+#endif
+}
+
 static inline void spin_pause(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
