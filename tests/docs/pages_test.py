@@ -68,6 +68,27 @@ def test_a_page_of_functions_has_what_a_reader_looks_for(page):
     assert bool(section(page, "RETURN VALUES")) == bool(returning)
 
 
+# Structs that a caller fills or reads field by field, and the page that explains them.
+STRUCTS = {
+    "otlpshm_writer_options": "otlpshm_writer.3",
+    "otlpshm_stats": "otlpshm_stats.3",
+    "otlpshm_start_options": "otlpshm_span.3",
+    "otlpshm_template_options": "otlpshm_template.3",
+}
+
+
+@pytest.mark.parametrize("struct", STRUCTS)
+def test_a_page_names_every_field_of_its_struct(struct):
+    header = re.sub(r"/\*.*?\*/", "", (prototypes.INCLUDE / prototypes.HEADERS[0]).read_text(), flags=re.S)
+    body = re.search(rf"^struct {struct} \{{(.*?)^\}}", header, re.MULTILINE | re.DOTALL).group(1)
+    fields = re.findall(r"(\w+)(?:\[\w+\])?;", body)
+    assert len(fields) >= 5
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"^\.(?:It )?Va .*", PAGES[STRUCTS[struct]], re.M))))
+    # Of an array the page may name the one of the two that points to it.
+    missing = {field for field in fields if field not in named and field.removesuffix("_count") + "s" not in named}
+    assert not missing
+
+
 def test_the_links_that_are_installed_are_the_names_on_the_pages():
     build = (SOURCE / "docs/man/meson.build").read_text()
     listed = {
