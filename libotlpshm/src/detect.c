@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include "kernel.h"
 
@@ -106,7 +105,7 @@ static char* read_file(const char* path) {
   char* text = malloc(PROC_FILE_BYTES_MAX + 1);
   size_t bytes = 0;
   while (text != NULL && bytes < PROC_FILE_BYTES_MAX) {
-    const ssize_t more = read((int)fd, text + bytes, PROC_FILE_BYTES_MAX - bytes);
+    const long more = otlpshm_kernel_read((int)fd, text + bytes, PROC_FILE_BYTES_MAX - bytes);
     if (more <= 0) break;
     bytes += (size_t)more;
   }
@@ -153,8 +152,8 @@ static void detect_host(struct otlpshm_detected* out) {
 }
 
 static void detect_process(struct otlpshm_detected* out) {
-  const ssize_t bytes =
-      readlink("/proc/self/exe", out->executable_path, sizeof out->executable_path);
+  const long bytes =
+      otlpshm_kernel_readlink("/proc/self/exe", out->executable_path, sizeof out->executable_path);
   if (bytes <= 0 || (size_t)bytes >= sizeof out->executable_path) {
     out->executable_path[0] = '\0'; /* no /proc, or cut: not known */
     return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* detect.h: what the machine says of the process, for its resource.
  *   Owns   nothing.
- *   Never  on the span path; enters the kernel, and reads /proc and the environment.
+ *   Never  on the span path, nor a cancellation point, for its caller holds the open lock; enters
+ *          the kernel, and reads /proc and the environment.
  *   Source OpenTelemetry semantic conventions: host, container, os, process, service. */
 #ifndef OTLPSHM_SRC_DETECT_H
 #define OTLPSHM_SRC_DETECT_H

@@ -45,6 +45,10 @@ long otlpshm_kernel_read(int fd, void* out, size_t bytes) {
   return call(SYS_read, fd, (long)out, (long)bytes, 0, 0, 0);
 }
 
+long otlpshm_kernel_readlink(const char* path, char* out, size_t bytes) {
+  return call(SYS_readlinkat, AT_FDCWD, (long)path, (long)out, (long)bytes, 0, 0);
+}
+
 long otlpshm_kernel_fstat(int fd, struct stat* out) {
   return call(SYS_fstat, fd, (long)out, 0, 0, 0, 0);
 }

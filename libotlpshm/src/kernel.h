@@ -14,6 +14,7 @@
 long otlpshm_kernel_openat(int directory, const char* name, int flags, unsigned mode);
 long otlpshm_kernel_close(int fd);
 long otlpshm_kernel_read(int fd, void* out, size_t bytes);
+long otlpshm_kernel_readlink(const char* path, char* out, size_t bytes); /* no end is put */
 long otlpshm_kernel_fstat(int fd, struct stat* out);
 long otlpshm_kernel_fstatfs(int fd, struct statfs* out);
 long otlpshm_kernel_fchmod(int fd, unsigned mode);

@@ -62,8 +62,7 @@ void write_large_span() {
 
 }  // namespace
 
-TEST_CASE("thread: a cancellation that waits is acted upon in no call, and no span is lost",
-          "[.]") {
+TEST_CASE("thread: a cancellation that waits is acted upon in no call, and no span is lost") {
   static bool is_through;
   const PrivateDirectory directory;
   in_child([&] {
