@@ -109,8 +109,9 @@ struct otlpshm_attribute {
 /* ---- writer ------------------------------------------------------------------------------- */
 
 /* A writer is a resource, an instrumentation scope, limits and a sampler. All writers of a process
- * that use one directory share one segment. Writers are few and live long: at most 64 at a time, 64
- * resources, 256 scopes, and 4 directories in the life of a process. */
+ * that use one directory share one segment, which names 64 resources and 256 scopes; spans of a
+ * writer with yet another carry it themselves. Writers are few and live long: at most 64 at a time,
+ * and 4 directories in the life of a process. */
 typedef struct otlpshm_writer otlpshm_writer;
 
 /* Zero-fill, set size to sizeof, set what you need. A zero field is its default. */
