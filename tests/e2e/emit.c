@@ -24,6 +24,8 @@
 #define MILLI UINT64_C(1000000)
 #define EPOCH (UINT64_C(1700000000) * NANO)
 #define RETRY_S 60
+#define RESOURCE_SCHEMA "https://emit.example/resource/1"
+#define SCOPE_SCHEMA "https://emit.example/scope/2"
 
 struct ledger_line {         /* one cache line pair of a thread */
   _Atomic uint64_t returned; /* ends that returned OK */
@@ -57,11 +59,13 @@ struct thread {
   int64_t number;
   const struct options* options;
   otlpshm_writer* writer;
+  const otlpshm_template* made;
   struct ledger_line* line;
   struct ledger_id* ids;
 };
 
 static const char padding[65536];
+static struct otlpshm_key prepared; /* before the threads start */
 
 static void fail(const char* what) {
   fprintf(stderr, "emit: %s: %s\n", what, strerror(errno));
@@ -91,6 +95,89 @@ static struct otlpshm_context parent_of(int64_t process, int64_t thread, int64_t
   return parent;
 }
 
+/* Every thirteenth span has, beside what all have, everything that a span can have. */
+static int is_rich(int64_t index) {
+  return index % 13 == 5;
+}
+
+static struct otlpshm_value text_value(const char* text) {
+  return (struct otlpshm_value){.type = OTLPSHM_VALUE_STRING,
+                                .as.string = {.text = text, .bytes = strlen(text)}};
+}
+
+static struct otlpshm_value int_value(int64_t number) {
+  return (struct otlpshm_value){.type = OTLPSHM_VALUE_INT, .as.integer = number};
+}
+
+static void set_values(struct otlpshm_span* span, int64_t index) {
+  const struct otlpshm_value empty = {.type = OTLPSHM_VALUE_EMPTY};
+  const struct otlpshm_value list[7] = {
+      text_value("\xc3\xa4"),
+      int_value(-index),
+      {.type = OTLPSHM_VALUE_DOUBLE, .as.number = 0.5},
+      {.type = OTLPSHM_VALUE_BOOL, .as.boolean = 1},
+      {.type = OTLPSHM_VALUE_BYTES, .as.bytes = {.start = "\x01\xff", .count = 2}},
+      empty,
+      {.type = OTLPSHM_VALUE_ARRAY},
+  };
+  const struct otlpshm_attribute deepest = {.key = "k", .value = text_value("v")};
+  const struct otlpshm_attribute deeper = {
+      .key = "deeper", .value = {.type = OTLPSHM_VALUE_MAP, .as.map = {&deepest, 1}}};
+  const struct otlpshm_attribute entries[5] = {
+      {.key = "twice", .value = int_value(1)},
+      {.key = "list", .value = {.type = OTLPSHM_VALUE_ARRAY, .as.array = {list, 7}}},
+      {.key = "map", .value = {.type = OTLPSHM_VALUE_MAP, .as.map = {&deeper, 1}}},
+      {.key = "empty", .value = {.type = OTLPSHM_VALUE_MAP}},
+      {.key = "twice", .value = int_value(2)},
+  };
+  const struct otlpshm_attribute together[3] = {
+      {.key = "list", .value = {.type = OTLPSHM_VALUE_ARRAY, .as.array = {list, 7}}},
+      {.key = "map", .value = {.type = OTLPSHM_VALUE_MAP, .as.map = {entries, 5}}},
+      {.key = "empty", .value = empty},
+  };
+  otlpshm_span_set_attributes(span, together, 3);
+  otlpshm_span_set_uint_cstr(span, "unsigned", (uint64_t)index);
+  otlpshm_span_set_uint_cstr(span, "unsigned.large", (UINT64_C(1) << 63) + (uint64_t)index);
+  otlpshm_span_set_bytes_cstr(span, "raw", "\0\xfe", 2);
+  otlpshm_span_set_string_prepared(span, &prepared, "not yet", 7);
+  otlpshm_span_set_int_prepared(span, &prepared, index);
+  otlpshm_span_set_int_cstr(span, "replaced", index);
+}
+
+static void add_links(struct otlpshm_span* span, int64_t index) {
+  const struct otlpshm_value list[2] = {text_value("x"), int_value(index)};
+  const struct otlpshm_attribute attribute = {
+      .key = "link", .value = {.type = OTLPSHM_VALUE_ARRAY, .as.array = {list, 2}}};
+  struct otlpshm_link local = {.context = {.trace_flags = OTLPSHM_TRACE_FLAG_SAMPLED}};
+  memset(local.context.trace_id, 0xaa, 16);
+  memset(local.context.span_id, 0xbb, 8);
+  struct otlpshm_link remote = local;
+  remote.context.is_remote = 1;
+  remote.context.trace_flags = OTLPSHM_TRACE_FLAG_RANDOM;
+  remote.context.trace_state = "emit=1,other=2";
+  remote.context.trace_state_bytes = 14;
+  remote.attributes = &attribute;
+  remote.attribute_count = 1;
+  const struct otlpshm_link without_ids = {.attributes = &attribute, .attribute_count = 1};
+  const struct otlpshm_link of_nothing = {.attributes = NULL};
+  otlpshm_span_add_link(span, &local);
+  otlpshm_span_add_link(span, &remote);
+  otlpshm_span_add_link(span, &of_nothing);
+  otlpshm_span_add_link(span, &without_ids);
+}
+
+static void record_exception(struct otlpshm_span* span, uint64_t unix_nano) {
+  const struct otlpshm_attribute escaped = {.key = "exception.escaped",
+                                            .value = {.type = OTLPSHM_VALUE_BOOL, .as.boolean = 1}};
+  const struct otlpshm_exception exception = {.type = "emit::Error",
+                                              .message = "no \xe2\x82\xac",
+                                              .stacktrace = "at emit\nat main",
+                                              .unix_nano = unix_nano,
+                                              .attributes = &escaped,
+                                              .attribute_count = 1};
+  otlpshm_span_record_exception(span, &exception);
+}
+
 static int write_span(const struct thread* thread, int64_t index) {
   static const char* const names[4] = {"GET /orders", "gr\xc3\xbc\xc3\x9f dich", "\xf0\x9f\x90\xa7",
                                        "\xe6\xb3\xa8\xe6\x96\x87"};
@@ -100,8 +187,16 @@ static int write_span(const struct thread* thread, int64_t index) {
                                         .parent = &parent,
                                         .kind = 1 + (int)(index % 5),
                                         .start_unix_nano = EPOCH + (uint64_t)index * MILLI};
+  const char* name = names[index % 4];
+  if (is_rich(index)) { /* name and kind are the template's */
+    name = NULL;
+    start.kind = 0;
+    start.span_template = thread->made;
+    parent.trace_state = "parent=state";
+    parent.trace_state_bytes = 12;
+  }
   struct otlpshm_span span;
-  otlpshm_span_start_cstr(thread->writer, &span, names[index % 4], &start);
+  otlpshm_span_start_cstr(thread->writer, &span, name, &start);
   otlpshm_span_set_int_cstr(&span, "process", options->process);
   otlpshm_span_set_int_cstr(&span, "thread", thread->number);
   otlpshm_span_set_int_cstr(&span, "index", index);
@@ -121,6 +216,11 @@ static int write_span(const struct thread* thread, int64_t index) {
          .value = {.type = OTLPSHM_VALUE_BOOL, .as.boolean = event + 1 == index % 3}}};
     otlpshm_span_add_event(&span, "ev\xc3\xa9nement", 10,
                            start.start_unix_nano + (uint64_t)event * 1000, attributes, 2);
+  }
+  if (is_rich(index)) {
+    set_values(&span, index);
+    add_links(&span, index);
+    record_exception(&span, start.start_unix_nano + 5000);
   }
   if (index % 7 == 1) otlpshm_span_set_status_cstr(&span, OTLPSHM_STATUS_OK, NULL);
   if (index % 7 == 2) otlpshm_span_set_status_cstr(&span, OTLPSHM_STATUS_ERROR, "no \xe2\x82\xac");
@@ -242,6 +342,26 @@ static struct options parse(int argc, char** argv) {
   return options;
 }
 
+static otlpshm_template* open_template(otlpshm_writer* writer) {
+  const struct otlpshm_attribute attributes[2] = {
+      {.key = "template", .value = text_value("yes")},
+      {.key = "replaced", .value = text_value("not yet")},
+  };
+  const struct otlpshm_template_options options = {.size = sizeof options,
+                                                   .name = "from a templ\xc3\xa4te",
+                                                   .kind = OTLPSHM_KIND_SERVER,
+                                                   .attributes = attributes,
+                                                   .attribute_count = 2};
+  otlpshm_template* made = NULL;
+  int status = otlpshm_template_open(writer, &made, &options);
+  if (status == OTLPSHM_OK) status = otlpshm_key_prepare_cstr(&prepared, "prepared");
+  if (status != OTLPSHM_OK) {
+    fprintf(stderr, "emit: a template and a key: %s\n", otlpshm_strerror(status));
+    exit(2);
+  }
+  return made;
+}
+
 int main(int argc, char** argv) {
   struct options options = parse(argc, argv);
   struct ledger_id* ids = NULL;
@@ -258,13 +378,25 @@ int main(int argc, char** argv) {
                                                   .resource_attribute_count = 1,
                                                   .scope_name = "emit.scope",
                                                   .scope_version = "7",
+                                                  .scope_attribute_count = 1,
+                                                  .resource_schema_url = RESOURCE_SCHEMA,
+                                                  .scope_schema_url = SCOPE_SCHEMA,
                                                   .lane_bytes_budget = (size_t)options.budget};
-  otlpshm_writer* writer = NULL;
-  int status = otlpshm_writer_open(&writer, &writer_options);
-  if (status != OTLPSHM_OK) {
-    fprintf(stderr, "emit: otlpshm_writer_open: %s\n", otlpshm_strerror(status));
-    return 2;
+  otlpshm_writer* writers[2] = {NULL, NULL};
+  const int writer_count = options.threads > 1 ? 2 : 1;
+  for (int i = 0; i < writer_count; i++) {
+    /* Two scopes that differ in an attribute alone. */
+    struct otlpshm_attribute odd = {.key = "odd",
+                                    .value = {.type = OTLPSHM_VALUE_BOOL, .as.boolean = i}};
+    writer_options.scope_attributes = &odd;
+    int status = otlpshm_writer_open(&writers[i], &writer_options);
+    if (status != OTLPSHM_OK) {
+      fprintf(stderr, "emit: otlpshm_writer_open: %s\n", otlpshm_strerror(status));
+      return 2;
+    }
   }
+  otlpshm_writer* writer = writers[0];
+  otlpshm_template* made = open_template(writer);
   puts("ready");
   fflush(stdout);
   if (options.wait) getchar();
@@ -273,7 +405,8 @@ int main(int argc, char** argv) {
   for (int64_t i = 0; i < options.threads; i++) {
     threads[i] = (struct thread){.number = i,
                                  .options = &options,
-                                 .writer = writer,
+                                 .writer = writers[i % writer_count],
+                                 .made = made,
                                  .line = &lines[i],
                                  .ids = &ids[i * options.spans]};
     if (pthread_create(&threads[i].id, NULL, write_spans, &threads[i]) != 0) fail("a thread");
@@ -283,7 +416,9 @@ int main(int argc, char** argv) {
   int flush = options.flush_ms < 0 ? 1 : otlpshm_force_flush(writer, (uint32_t)options.flush_ms);
   print_statistics(writer, flush, otlpshm_writer_status(writer));
   if (options.wait) getchar();
+  otlpshm_template_close(made);
   if (options.shutdown_ms >= 0) {
+    if (writers[1] != NULL) (void)otlpshm_shutdown(writers[1], 0);
     printf("shutdown %d\n", otlpshm_shutdown(writer, (uint32_t)options.shutdown_ms));
     fflush(stdout);
   }
