@@ -15,8 +15,9 @@
 
 namespace otlpshm::pipeline {
 
-// Messages inside messages, the span itself included. Parsers of OTLP stop at 100.
-inline constexpr unsigned kDepthMax = 64;
+// Messages inside messages, the span itself included. Parsers of OTLP stop at 100, and a request
+// puts three around a span.
+inline constexpr unsigned kDepthMax = 96;
 
 // What a valid record holds; views into the record.
 struct ValidSpan {

@@ -71,11 +71,11 @@ TEST_CASE("validate: unknown fields pass, whatever they hold") {
       fault(ids(1) + delimited(9, delimited(1, "k") + delimited(2, field(8, 0, varint(4))))));
 }
 
-TEST_CASE("validate: messages may lie 64 deep and no deeper") {
+TEST_CASE("validate: messages may lie 96 deep and no deeper") {
   // Span, attribute, value, and two for each list.
-  CHECK_FALSE(fault(ids(1) + nested(30)));
-  CHECK_FALSE(fault(ids(1) + delimited(11, nested(30, 3))));  // an event around it: 64
-  CHECK(fault(ids(1) + nested(31)) == Reason::invalid_wire);
+  CHECK_FALSE(fault(ids(1) + nested(46)));
+  CHECK_FALSE(fault(ids(1) + delimited(11, nested(46, 3))));  // an event around it: 96
+  CHECK(fault(ids(1) + nested(47)) == Reason::invalid_wire);
   CHECK(fault(ids(1) + nested(2000)) == Reason::invalid_wire);
 }
 
