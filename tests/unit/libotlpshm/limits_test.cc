@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 
@@ -60,6 +61,14 @@ TEST_CASE("limits: a prefix holds whole characters") {
   const std::size_t expected[] = {0, 1, 1, 1, 4, 4, 4, 7, 7};
   for (std::size_t bytes = 0; bytes < 9; ++bytes) {
     CHECK(otlpshm_utf8_prefix_of_bytes(text.data(), text.size(), bytes) == expected[bytes]);
+  }
+}
+
+TEST_CASE("limits: a prefix of bytes that start no character is as long as may be") {
+  const std::string text(3000, '\x80');
+  for (const std::size_t bytes : {4u, 5u, 1024u, 2999u, 3000u, 4000u}) {
+    CHECK(otlpshm_utf8_prefix_of_bytes(text.data(), text.size(), bytes) ==
+          (bytes < 5 ? 0 : std::min<std::size_t>(bytes, 3000)));
   }
 }
 

@@ -123,6 +123,25 @@ TEST_CASE("resource: one error discards the whole list") {
   });
 }
 
+TEST_CASE("resource: the limits of spans are not its own: 300 long attributes are kept") {
+  in_child([] {
+    forget_environment();
+    setenv("OTEL_ATTRIBUTE_COUNT_LIMIT", "3", 1);
+    setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "2", 1);
+    std::vector<std::string> keys;
+    for (int i = 0; i < 300; ++i) keys.push_back("key" + std::to_string(i));
+    std::vector<otlpshm_attribute> attributes;
+    for (const std::string& key : keys) {
+      attributes.push_back(string_attribute(key.c_str(), "long text"));
+    }
+    otlpshm_writer_options options = nothing();
+    options.resource_attributes = attributes.data();
+    options.resource_attribute_count = attributes.size();
+    const Map found = resource_of(options);
+    for (const std::string& key : keys) REQUIRE(found.at(key) == "long text");
+  });
+}
+
 TEST_CASE("resource: a schema URL and a scope stand where OTLP wants them") {
   in_child([] {
     forget_environment();
