@@ -24,6 +24,7 @@
 #endif
 
 #define FALLOCATE_TRIES 32
+#define STREAMS 3 /* descriptors 0, 1 and 2 are the application's, also while they are closed */
 
 static long call(long number, long a, long b, long c, long d, long e, long f) {
   const int before = errno;
@@ -33,8 +34,33 @@ static long call(long number, long a, long b, long c, long d, long e, long f) {
   return answer;
 }
 
+/* Takes the streams that are closed, so that no file of ours is one of them even for an instant, in
+ * which another thread might print into it: a directory takes print no more than they do. */
+static int hold_streams(int directory, int held[STREAMS]) {
+  int count = 0;
+  while (count < STREAMS) {
+    const long fd = call(SYS_fcntl, directory, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
+    if (fd >= 0 && fd < STREAMS) {
+      held[count++] = (int)fd;
+      continue;
+    }
+    if (fd >= 0) (void)otlpshm_kernel_close((int)fd);
+    break;
+  }
+  return count;
+}
+
 long otlpshm_kernel_openat(int directory, const char* name, int flags, unsigned mode) {
-  return call(SYS_openat, directory, (long)name, flags | O_CLOEXEC, (long)mode, 0, 0);
+  int held[STREAMS];
+  int count = (flags & O_CREAT) != 0 ? hold_streams(directory, held) : 0;
+  long fd = call(SYS_openat, directory, (long)name, flags | O_CLOEXEC, (long)mode, 0, 0);
+  if (fd >= 0 && fd < STREAMS) {
+    const long low = fd;
+    fd = call(SYS_fcntl, low, F_DUPFD_CLOEXEC, STREAMS, 0, 0, 0);
+    (void)otlpshm_kernel_close((int)low);
+  }
+  while (count > 0) (void)otlpshm_kernel_close(held[--count]);
+  return fd;
 }
 
 long otlpshm_kernel_close(int fd) {

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+/* A descriptor is never 0, 1 or 2. With O_CREAT directory is an open one, not AT_FDCWD. */
 long otlpshm_kernel_openat(int directory, const char* name, int flags, unsigned mode);
 long otlpshm_kernel_close(int fd);
 long otlpshm_kernel_read(int fd, void* out, size_t bytes);

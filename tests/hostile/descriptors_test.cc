@@ -155,6 +155,29 @@ TEST_CASE(
   REQUIRE(status == 0);
 }
 
+TEST_CASE("descriptors: with standard streams closed, what a thread prints lands in no segment") {
+  const PrivateDirectory directory;
+  const int status = status_of_child([&] {
+    (void)syscall(SYS_close_range, 0, ~0u, 0);
+    std::atomic<bool> stop{false};
+    std::atomic<long> landed{0};
+    std::thread printer([&] {
+      while (!stop) {
+        for (int fd = 0; fd < 3; ++fd) landed += write(fd, "print", 5) >= 0 ? 1 : 0;
+      }
+    });
+    for (int i = 0; i < 300; ++i) {
+      otlpshm_writer* writer = open_writer(directory.path(), kOneLane);
+      REQUIRE(check_records(SegmentFile(directory.segment())) == 0);
+      (void)otlpshm_shutdown(writer, 0);  // removes the segment, for nothing is in it
+    }
+    stop = true;
+    printer.join();
+    REQUIRE(landed == 0);
+  });
+  REQUIRE(status == 0);
+}
+
 TEST_CASE("descriptors: with none left to open, spans of an attached writer are kept") {
   const PrivateDirectory directory;
   in_child([&] {
