@@ -123,6 +123,7 @@ static int look_for_state(struct otlpshm_attachment* attachment, const struct op
   const int status = otlpshm_daemon_file_map(in->fd, "state", &in->trust, &expected, &base,
                                              &attachment->state_stat);
   store_relaxed_u64(&attachment->state_look_at, now + SECOND);
+  store_relaxed_u32(&attachment->state_is_skewed, status == OTLPSHM_ERROR_ABI_SKEW);
   if (status != OTLPSHM_OK) return status;
   if (first || attachment->state_stat.st_ino != before) {
     attachment->heartbeat_seen_at = 0;
@@ -143,6 +144,7 @@ static int look_for_ack(struct otlpshm_segment* segment, const struct open_direc
   void* base = (void*)load_relaxed_pointer(&segment->ack);
   struct stat stat = {.st_dev = segment->ack_device, .st_ino = segment->ack_inode};
   const int status = otlpshm_daemon_file_map(in->fd, name, &in->trust, &expected, &base, &stat);
+  store_relaxed_u32(&segment->ack_is_skewed, status == OTLPSHM_ERROR_ABI_SKEW);
   if (status != OTLPSHM_OK) return status;
   segment->ack_device = stat.st_dev;
   segment->ack_inode = stat.st_ino;

@@ -55,6 +55,7 @@ struct otlpshm_attachment {
   uint64_t root_look_at;    /* coarse: when a root that the daemon takes away last looked */
   uint32_t directory_there; /* 1: spans that cannot be kept are counted */
   int32_t status;           /* why nothing arrives */
+  uint32_t state_is_skewed; /* what was last found in state's place speaks another version */
   uint64_t heartbeat;       /* under tick_lease, with the next three */
   uint64_t heartbeat_seen_at;
   uint64_t state_look_at;

@@ -160,6 +160,7 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
   segment->inherited = false;
   segment->areas_allocated = false;
   segment->ack = NULL;
+  store_relaxed_u32(&segment->ack_is_skewed, 0);
   for (uint32_t lane = 0; lane < OTLPSHM_LANES_MAX; ++lane) {
     store_relaxed_u32(&segment->lanes[lane].lease, OTLPSHM_LEASE_CLOSED);
   }

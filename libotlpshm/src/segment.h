@@ -64,6 +64,7 @@ struct otlpshm_segment {
   uint64_t ack_bytes;
   dev_t ack_device;
   ino_t ack_inode;
+  uint32_t ack_is_skewed; /* what was last found in its place speaks another version */
   char id[OTLPSHM_ID_CHARACTERS + 1];
 
   /* Tids of threads that touch the mapping without a lease, and of some that just look; or 0. */

@@ -301,6 +301,10 @@ int otlpshm_writer_stats(struct otlpshm_writer* writer, struct otlpshm_stats* st
   return OTLPSHM_OK;
 }
 
+static int status_without(bool is_skewed) {
+  return is_skewed ? OTLPSHM_ERROR_ABI_SKEW : OTLPSHM_ERROR_NO_DAEMON;
+}
+
 int otlpshm_writer_status(struct otlpshm_writer* writer) {
   if (writer == NULL) return OTLPSHM_ERROR_INVALID_ARGUMENT;
   if (!is_open(writer)) return OTLPSHM_ERROR_SHUTDOWN;
@@ -313,7 +317,9 @@ int otlpshm_writer_status(struct otlpshm_writer* writer) {
     return status == OTLPSHM_OK ? OTLPSHM_ERROR_NO_DAEMON : status;
   }
   otlpshm_attach_tick(attachment, now, false);
-  if (!has_daemon(attachment)) return OTLPSHM_ERROR_NO_DAEMON;
+  if (!has_daemon(attachment)) {
+    return status_without(load_relaxed_u32(&attachment->state_is_skewed) != 0);
+  }
   int status = OTLPSHM_ERROR_NO_DAEMON;
   otlpshm_attach_lock(attachment);
   const struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
@@ -322,6 +328,8 @@ int otlpshm_writer_status(struct otlpshm_writer* writer) {
   if (ack != NULL) {
     status = load_relaxed_u32(&ack->state) == otlpshm_ack_quarantined ? OTLPSHM_ERROR_UNTRUSTED
                                                                       : OTLPSHM_OK;
+  } else if (segment != NULL) {
+    status = status_without(load_relaxed_u32(&segment->ack_is_skewed) != 0);
   }
   otlpshm_attach_unlock(attachment);
   return status;

@@ -124,8 +124,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("skew: a daemon that is replaced by another major in a life is named by the status",
-          "[.]") {
+TEST_CASE("skew: a daemon that is replaced by another major in a life is named by the status") {
   for (const Version& version : kRefused) {
     INFO("version " << version.major << "." << version.minor << ", required " << version.required);
     const PrivateDirectory directory;
@@ -150,8 +149,7 @@ TEST_CASE("skew: a daemon that is replaced by another major in a life is named b
   }
 }
 
-TEST_CASE("skew: an ack of another major is left untouched and gives no room; nothing uncounted",
-          "[.]") {
+TEST_CASE("skew: an ack of another major is left untouched and gives no room; nothing uncounted") {
   for (const Version& version : kRefused) {
     INFO("version " << version.major << "." << version.minor << ", required " << version.required);
     const PrivateDirectory directory;
