@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "ids.h"
 #include "lane.h"
+#include "options.h"
 #include "process.h"
 #include "sampling.h"
 #include "writer.h"
@@ -336,13 +337,27 @@ static SELDOM void put_the_rest(struct otlpshm_span* span,
   }
 }
 
+/* Of a caller that was compiled against another version: what this one knows of them. */
+static SELDOM void start_by_other_options(struct otlpshm_writer* writer, struct otlpshm_span* span,
+                                          const char* name, size_t name_bytes,
+                                          const struct otlpshm_start_options* given) {
+  struct otlpshm_start_options options;
+  (void)otlpshm_options_read(&options, sizeof options, given);
+  options.size = sizeof options;
+  otlpshm_span_start(writer, span, name, name_bytes, &options);
+}
+
 void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* public_span,
                         const char* name, size_t name_bytes,
                         const struct otlpshm_start_options* options) {
   if (public_span == NULL) return;
   struct span* span = open_span(public_span);
   static const struct otlpshm_start_options defaults = {.size = sizeof defaults};
-  if (options == NULL || options->size != sizeof *options) options = &defaults;
+  if (options == NULL) options = &defaults;
+  if (options->size != sizeof *options) {
+    start_by_other_options(writer, public_span, name, name_bytes, options);
+    return;
+  }
   const struct otlpshm_context* parent = is_context(options->parent) ? options->parent : NULL;
 
   const uint32_t generation = writer == NULL ? 0 : load_acquire_u32(&writer->generation);

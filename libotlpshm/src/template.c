@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "options.h"
 #include "span.h"
 #include "writer.h"
 
@@ -50,10 +51,12 @@ static bool fill(struct otlpshm_template* made, const struct otlpshm_template_op
 }
 
 int otlpshm_template_open(struct otlpshm_writer* writer, struct otlpshm_template** made,
-                          const struct otlpshm_template_options* options) {
+                          const struct otlpshm_template_options* given) {
   if (made == NULL) return OTLPSHM_ERROR_INVALID_ARGUMENT;
   *made = NULL;
-  if (options == NULL || options->size != sizeof *options ||
+  struct otlpshm_template_options read;
+  const struct otlpshm_template_options* options = &read;
+  if (given == NULL || !otlpshm_options_read(&read, sizeof read, given) ||
       (options->attribute_count != 0 && options->attributes == NULL)) {
     return OTLPSHM_ERROR_INVALID_ARGUMENT;
   }

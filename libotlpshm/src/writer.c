@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "doorbell.h"
 #include "kernel.h"
+#include "options.h"
 #include "process.h"
 #include "resource.h"
 
@@ -33,7 +34,7 @@ const char* otlpshm_strerror(int status) {
     case OTLPSHM_ERROR_INVALID_ARGUMENT:
       return "an argument is invalid";
     case OTLPSHM_ERROR_NO_MEMORY:
-      return "out of memory, or of writers, resources or scopes";
+      return "out of memory, or of writers or directories";
     case OTLPSHM_ERROR_DISABLED:
       return "tracing is disabled by OTEL_SDK_DISABLED";
     case OTLPSHM_ERROR_NO_DIRECTORY:
@@ -77,8 +78,7 @@ static bool is_disabled(void) {
 }
 
 static bool are_valid(const struct otlpshm_writer_options* options) {
-  return options->size == sizeof *options &&
-         (options->resource_attribute_count == 0 || options->resource_attributes != NULL) &&
+  return (options->resource_attribute_count == 0 || options->resource_attributes != NULL) &&
          (options->scope_attribute_count == 0 || options->scope_attributes != NULL);
 }
 
@@ -157,11 +157,14 @@ static int attach_writer(struct otlpshm_writer* writer,
   return OTLPSHM_OK;
 }
 
-int otlpshm_writer_open(struct otlpshm_writer** out, const struct otlpshm_writer_options* options) {
-  const struct otlpshm_writer_options defaults = {.size = sizeof defaults};
+int otlpshm_writer_open(struct otlpshm_writer** out, const struct otlpshm_writer_options* given) {
+  struct otlpshm_writer_options read = {.size = sizeof read};
+  const struct otlpshm_writer_options* options = &read;
   if (out == NULL) return OTLPSHM_ERROR_INVALID_ARGUMENT;
   *out = NULL;
-  if (options == NULL) options = &defaults;
+  if (given != NULL && !otlpshm_options_read(&read, sizeof read, given)) {
+    return OTLPSHM_ERROR_INVALID_ARGUMENT;
+  }
   if (!are_valid(options)) return OTLPSHM_ERROR_INVALID_ARGUMENT;
 
   const int errno_before = errno;
@@ -290,14 +293,21 @@ int otlpshm_shutdown(struct otlpshm_writer* writer, uint32_t timeout_ms) {
 /* ---- what was counted, and why nothing arrives ------------------------------------------------
  */
 
+/* The caller's struct may be shorter or longer than this version's. */
 int otlpshm_writer_stats(struct otlpshm_writer* writer, struct otlpshm_stats* stats) {
-  if (stats == NULL || stats->size != sizeof *stats) return OTLPSHM_ERROR_INVALID_ARGUMENT;
-  memset(stats, 0, sizeof *stats);
-  stats->size = sizeof *stats;
+  if (stats == NULL || stats->size < sizeof stats->size ||
+      stats->size > OTLPSHM_OPTIONS_BYTES_MAX) {
+    return OTLPSHM_ERROR_INVALID_ARGUMENT;
+  }
+  const size_t size = stats->size;
+  memset(stats, 0, size);
+  stats->size = size;
   if (writer == NULL) return OTLPSHM_OK;
   if (!is_open(writer)) return OTLPSHM_ERROR_SHUTDOWN;
   if (writer->attachment == NULL || !otlpshm_process_ready()) return OTLPSHM_OK;
-  otlpshm_attach_stats(writer->attachment, stats);
+  struct otlpshm_stats all = {.size = size};
+  otlpshm_attach_stats(writer->attachment, &all);
+  memcpy(stats, &all, size < sizeof all ? size : sizeof all);
   return OTLPSHM_OK;
 }
 

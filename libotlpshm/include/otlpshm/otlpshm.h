@@ -185,7 +185,8 @@ OTLPSHM_API int otlpshm_shutdown(otlpshm_writer* writer, uint32_t timeout_ms);
 
 #define OTLPSHM_STATS_REASONS 64
 
-/* Set size to sizeof before the call. All counts are of the process and the writer's directory. */
+/* Set size to sizeof before the call: a shorter or longer struct, of another version, is filled as
+ * far as both know it. All counts are of the process and the writer's directory. */
 struct otlpshm_stats {
   size_t size;
   uint64_t ended;                          /* spans ended: committed or dropped by the library */

@@ -189,10 +189,10 @@ TEST_CASE("template: one of more than 512 bytes, or of other options, is refused
     options.attributes = nullptr;
     REQUIRE(status_of(&options) == OTLPSHM_ERROR_INVALID_ARGUMENT);
     options.attribute_count = 0;
-    --options.size;
+    options.size = 7;
     REQUIRE(status_of(&options) == OTLPSHM_ERROR_INVALID_ARGUMENT);
     REQUIRE(status_of(nullptr) == OTLPSHM_ERROR_INVALID_ARGUMENT);
-    ++options.size;
+    options.size = sizeof options;
     REQUIRE(otlpshm_template_open(writer, nullptr, &options) == OTLPSHM_ERROR_INVALID_ARGUMENT);
     fail_allocations(true);
     otlpshm_template* made = nullptr;

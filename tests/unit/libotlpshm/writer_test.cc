@@ -48,7 +48,9 @@ TEST_CASE("writer: options that make no sense are refused and leave null") {
       return status;
     };
     otlpshm_writer_options options = options_of(directory.path());
-    options.size = 8;
+    options.size = 7;
+    REQUIRE(open(options) == OTLPSHM_ERROR_INVALID_ARGUMENT);
+    options.size = 5000;
     REQUIRE(open(options) == OTLPSHM_ERROR_INVALID_ARGUMENT);
     options = options_of(directory.path());
     options.resource_attribute_count = 1;
@@ -250,7 +252,54 @@ TEST_CASE("writer: the last one to shut down unmaps the segment, and the next ha
   });
 }
 
-TEST_CASE("writer: statistics take only their own size, and reasons have their names") {
+TEST_CASE("writer: a caller of an older or a newer version is understood as far as both know") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    struct {
+      otlpshm_writer_options known;
+      std::uint64_t unknown;
+    } newer{options_of(directory.path()), 0};
+    newer.known.size = sizeof newer;
+    otlpshm_writer* writer = nullptr;
+    REQUIRE(otlpshm_writer_open(&writer, &newer.known) == OTLPSHM_OK);
+    newer.unknown = 1;
+    otlpshm_writer* none = nullptr;
+    REQUIRE(otlpshm_writer_open(&none, &newer.known) == OTLPSHM_ERROR_INVALID_ARGUMENT);
+    otlpshm_writer_options older = options_of(directory.path());
+    older.size = offsetof(otlpshm_writer_options, sampler);
+    older.sampler = 99;  // beyond the size: not read
+    REQUIRE(otlpshm_writer_open(&none, &older) == OTLPSHM_OK);
+
+    otlpshm_context parent{};
+    parent.trace_id[0] = parent.span_id[0] = 1;
+    parent.trace_flags = OTLPSHM_TRACE_FLAG_SAMPLED;
+    otlpshm_start_options start{};
+    start.size = offsetof(otlpshm_start_options, kind);
+    start.parent = &parent;
+    start.kind = OTLPSHM_KIND_SERVER;  // beyond the size
+    const Span span = span_of(
+        writer, directory, [](otlpshm_span*) {}, &start);
+    REQUIRE(span.parent_id.size() == 8);
+    REQUIRE(span.kind == OTLPSHM_KIND_INTERNAL);
+
+    struct {
+      otlpshm_stats known;
+      std::uint64_t unknown;
+    } stats{};
+    stats.known.size = sizeof stats;
+    stats.unknown = 7;
+    REQUIRE(otlpshm_writer_stats(writer, &stats.known) == OTLPSHM_OK);
+    REQUIRE(stats.known.committed == 1);
+    REQUIRE(stats.unknown == 0);
+    stats.known.size = offsetof(otlpshm_stats, committed);
+    stats.known.committed = 99;
+    REQUIRE(otlpshm_writer_stats(writer, &stats.known) == OTLPSHM_OK);
+    REQUIRE(stats.known.ended == 1);
+    REQUIRE(stats.known.committed == 99);
+  });
+}
+
+TEST_CASE("writer: statistics need a size, and reasons have their names") {
   otlpshm_stats stats{};
   CHECK(otlpshm_writer_stats(nullptr, nullptr) == OTLPSHM_ERROR_INVALID_ARGUMENT);
   CHECK(otlpshm_writer_stats(nullptr, &stats) == OTLPSHM_ERROR_INVALID_ARGUMENT);
