@@ -2,7 +2,9 @@
 // steps.cc: see steps.h.
 #include "steps.h"
 
+#include <dlfcn.h>
 #include <elf.h>
+#include <link.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -15,7 +17,11 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
+#include <string>
 
 #include "host.h"
 
@@ -75,6 +81,35 @@ class OneCpu {
   bool is_set_ = false;
 };
 
+// Where the library's function is in this process, and so in a child of it. Only the file's own
+// symbol table names what is not exported.
+std::uint64_t address_of(const char* function) {
+  Dl_info found{};
+  if (dladdr(reinterpret_cast<void*>(&otlpshm_span_end), &found) == 0) return 0;
+  std::ifstream stream(found.dli_fname, std::ios::binary);
+  const std::string file{std::istreambuf_iterator<char>(stream), {}};
+  const auto at = [&file](std::uint64_t offset, auto* out) {
+    std::memcpy(out, file.substr(offset, sizeof *out).data(), sizeof *out);
+  };
+  ElfW(Ehdr) header{};
+  at(0, &header);
+  for (unsigned i = 0; i < header.e_shnum; ++i) {
+    ElfW(Shdr) symbols{};
+    at(header.e_shoff + i * sizeof symbols, &symbols);
+    if (symbols.sh_type != SHT_SYMTAB) continue;
+    ElfW(Shdr) names{};
+    at(header.e_shoff + symbols.sh_link * sizeof names, &names);
+    for (std::uint64_t offset = 0; offset < symbols.sh_size; offset += sizeof(ElfW(Sym))) {
+      ElfW(Sym) symbol{};
+      at(symbols.sh_offset + offset, &symbol);
+      if (std::strcmp(file.c_str() + names.sh_offset + symbol.st_name, function) == 0) {
+        return reinterpret_cast<std::uint64_t>(found.dli_fbase) + symbol.st_value;
+      }
+    }
+  }
+  return 0;
+}
+
 // Where a thread is: its handler may run the same code, but not on the same stack.
 struct Place {
   std::uint64_t program_counter = 0;
@@ -94,6 +129,38 @@ Place place_of(pid_t thread) {
 #error "the program counter of this machine"
 #endif
 }
+
+// At a function's first instruction.
+std::uint64_t return_address_of(pid_t thread) {
+  user_regs_struct registers{};
+  iovec piece = {&registers, sizeof registers};
+  if (ptrace(PTRACE_GETREGSET, thread, NT_PRSTATUS, &piece) != 0) return 0;
+#if defined(__x86_64__)
+  return static_cast<std::uint64_t>(ptrace(PTRACE_PEEKDATA, thread, registers.rsp, nullptr));
+#else
+  return registers.regs[30];
+#endif
+}
+
+void set_program_counter(pid_t thread, std::uint64_t to) {
+  user_regs_struct registers{};
+  iovec piece = {&registers, sizeof registers};
+  if (ptrace(PTRACE_GETREGSET, thread, NT_PRSTATUS, &piece) != 0) return;
+#if defined(__x86_64__)
+  registers.rip = to;
+#else
+  registers.pc = to;
+#endif
+  (void)ptrace(PTRACE_SETREGSET, thread, NT_PRSTATUS, &piece);
+}
+
+#if defined(__x86_64__)
+constexpr long kBreakpoint = 0xcc;
+constexpr long kBreakpointMask = 0xff;
+#else
+constexpr long kBreakpoint = 0xd4200000;
+constexpr long kBreakpointMask = 0xffffffff;
+#endif
 
 long number_of_call(pid_t thread) {
 #if defined(__x86_64__)
@@ -158,6 +225,15 @@ class Tracer {
                    ? stop_signal_
                    : 0;
     } while (signal != 0);
+  }
+  // Lets it run to an address; stepping there would take a thousand times as long.
+  void run_to(std::uint64_t address) {
+    const long there = ptrace(PTRACE_PEEKTEXT, thread_, address, nullptr);
+    (void)ptrace(PTRACE_POKETEXT, thread_, address, (there & ~kBreakpointMask) | kBreakpoint);
+    resume(PTRACE_CONT);
+    if (!is_stopped_) return;
+    (void)ptrace(PTRACE_POKETEXT, thread_, address, there);
+    set_program_counter(thread_, address);
   }
   // Lets the child go and waits for its end.
   int finish(int signal = 0) {
@@ -262,6 +338,48 @@ Trace signal_at(int signal, long at, const std::function<void()>& body) {
   } else {
     trace.status = tracer.finish();
   }
+  return trace;
+}
+
+Trace signal_within(const char* function, int signal, long at, const std::function<void()>& body) {
+  const std::uint64_t address = address_of(function);
+  if (address == 0) throw std::runtime_error(std::string("no symbol ") + function);
+  const OneCpu one;
+  Trace trace;
+  Tracer tracer(body);
+  tracer.run_to(address);
+  const std::uint64_t returns_to = return_address_of(tracer.thread());
+  const std::uint64_t stack_pointer = place_of(tracer.thread()).stack_pointer;
+  const auto is_in_it = [&] {
+    if (!tracer.is_inside()) return false;
+    const Place place = place_of(tracer.thread());
+    return place.program_counter != returns_to || place.stack_pointer < stack_pointer;
+  };
+  while (is_in_it() && trace.instructions < at) {
+    tracer.resume(PTRACE_SINGLESTEP);
+    ++trace.instructions;
+  }
+  if (is_in_it()) {
+    ++trace.signals;
+    trace.status = tracer.finish(signal);
+  } else {
+    trace.status = tracer.finish();
+  }
+  return trace;
+}
+
+Trace signal_at_call(int signal, long at, const std::function<void()>& body) {
+  Trace trace;
+  Tracer tracer(body);
+  for (long stop = 0; tracer.is_inside(); ++stop) {
+    tracer.resume(PTRACE_SYSCALL);
+    if (!tracer.is_inside() || tracer.stop_signal() != (SIGTRAP | 0x80)) break;
+    if (stop < at) continue;
+    ++trace.signals;
+    trace.status = tracer.finish(signal);
+    return trace;
+  }
+  trace.status = tracer.finish();
   return trace;
 }
 

@@ -31,6 +31,11 @@ Trace count_instructions(const std::function<void()>& body);
 Trace signal_at_each(int signal, int stride, const std::function<void()>& body);
 // Sends the signal once, before instruction number `at` (from 0), and lets the child go.
 Trace signal_at(int signal, long at, const std::function<void()>& body);
+// The same in the first run, after begin_trace(), of a function that the library does not export;
+// instructions are counted from its first one to its return.
+Trace signal_within(const char* function, int signal, long at, const std::function<void()>& body);
+// Sends the signal once, as system call number `at / 2` (from 0) is entered or, odd, left.
+Trace signal_at_call(int signal, long at, const std::function<void()>& body);
 // Counts the system calls of the traced thread.
 Trace count_calls(const std::function<void()>& body);
 
