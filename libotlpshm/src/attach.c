@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attach.c: see attach.h.
  *   Order  a new segment holds all tables and all pending drops before it becomes current; a
- *          reaped one stops being current before its leases are closed.
+ *          reaped one stops being current before its leases are closed; those of one whose name is
+ *          gone are closed before.
  *   Never  waits on the span path, but for another thread that attaches anew, 2 ms at most. */
 #include "attach.h"
 
@@ -153,6 +154,24 @@ static int look_for_ack(struct otlpshm_segment* segment, const struct open_direc
   return OTLPSHM_OK;
 }
 
+/* A daemon that lives says `reaped` before it removes a segment, and when somebody else did.
+ * Without one, what is written to a file without a name is lost and nobody says so. in is null when
+ * the directory is gone too. The caller holds tick_lease and a use of the segment. */
+static void look_for_name(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment,
+                          const struct open_directory* in, uint64_t now) {
+  if (now < attachment->name_look_at) return;
+  attachment->name_look_at = now + SECOND;
+  if (in != NULL) {
+    char name[OTLPSHM_FILE_NAME_BYTES];
+    struct stat stat;
+    otlpshm_segment_name(segment, "", ".seg", name);
+    const long error = otlpshm_kernel_stat_at(in->fd, name, &stat);
+    if (error != 0 && error != -ENOENT) return;
+    if (error == 0 && stat.st_dev == segment->device && stat.st_ino == segment->inode) return;
+  }
+  if (!otlpshm_segment_is_reaped(segment)) store_relaxed_u32(&segment->removed, 1);
+}
+
 /* The caller holds tick_lease. */
 static void watch_heartbeat(struct otlpshm_attachment* attachment, uint64_t now) {
   const struct otlpshm_state* state = load_relaxed_pointer(&attachment->state);
@@ -181,7 +200,9 @@ static void hand_over_pending(struct otlpshm_attachment* attachment,
 static void look_at_memory(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment,
                            uint64_t now) {
   watch_heartbeat(attachment, now);
-  if (segment != NULL && !otlpshm_segment_is_reaped(segment)) {
+  if (segment != NULL && load_relaxed_u32(&segment->removed) != 0) {
+    otlpshm_segment_close_free_leases(segment); /* again, for some were held before */
+  } else if (segment != NULL && !otlpshm_segment_is_reaped(segment)) {
     hand_over_pending(attachment, segment);
     (void)otlpshm_segment_watch(segment, now);
   }
@@ -205,16 +226,6 @@ void otlpshm_attach_glance(struct otlpshm_attachment* attachment, uint64_t now) 
   give_tick(attachment);
 }
 
-/* The caller holds tick_lease, with signals blocked. */
-static void look_for_files(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment,
-                           uint64_t now, bool wants_state) {
-  struct open_directory directory;
-  if (open_directory(attachment->path, &directory) != OTLPSHM_OK) return;
-  if (wants_state) (void)look_for_state(attachment, &directory, now);
-  if (segment != NULL) (void)look_for_ack(segment, &directory);
-  (void)otlpshm_kernel_close(directory.fd);
-}
-
 static bool wants_state(const struct otlpshm_attachment* attachment, uint64_t now) {
   return (load_relaxed_pointer(&attachment->state) == NULL ||
           load_relaxed_u32(&attachment->expired) != 0) &&
@@ -224,6 +235,24 @@ static bool wants_state(const struct otlpshm_attachment* attachment, uint64_t no
 static bool wants_ack(const struct otlpshm_attachment* attachment) {
   const struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
   return segment != NULL && load_relaxed_pointer(&segment->ack) == NULL;
+}
+
+/* The caller holds tick_lease, with signals blocked, and a use of the segment unless it is null. */
+static void look_for_files(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment,
+                           uint64_t now, bool full) {
+  const bool missing = segment != NULL && (full || load_relaxed_pointer(&segment->ack) == NULL);
+  const bool state_too = wants_state(attachment, now);
+  if (!missing && !state_too) return;
+  struct open_directory directory;
+  const int status = open_directory(attachment->path, &directory);
+  if (status == OTLPSHM_OK) {
+    if (state_too) (void)look_for_state(attachment, &directory, now);
+    if (missing) (void)look_for_ack(segment, &directory);
+    if (segment != NULL) look_for_name(attachment, segment, &directory, now);
+    (void)otlpshm_kernel_close(directory.fd);
+  } else if (status == OTLPSHM_ERROR_NO_DIRECTORY && segment != NULL) {
+    look_for_name(attachment, segment, NULL, now);
+  }
 }
 
 void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bool full) {
@@ -236,10 +265,7 @@ void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bo
   const uint64_t signals = otlpshm_kernel_block_signals();
   if (take_tick(attachment)) {
     struct otlpshm_segment* segment = use_current(attachment);
-    const bool missing = segment != NULL && (full || load_relaxed_pointer(&segment->ack) == NULL);
-    if (missing || wants_state(attachment, now)) {
-      look_for_files(attachment, missing ? segment : NULL, now, wants_state(attachment, now));
-    }
+    look_for_files(attachment, segment, now, full);
     look_at_memory(attachment, segment, now);
     if (full && segment != NULL) otlpshm_lane_reclaim(segment, holder());
     if (segment != NULL) otlpshm_attach_unuse(segment);
@@ -290,7 +316,7 @@ int otlpshm_attach_drop(struct otlpshm_attachment* attachment, enum otlpshm_drop
   if (segment == NULL || !otlpshm_attach_use(attachment, segment)) {
     return otlpshm_attach_drop_later(attachment, reason);
   }
-  const bool is_read = !otlpshm_segment_is_reaped(segment);
+  const bool is_read = !otlpshm_segment_is_over(segment);
   if (is_read) add_relaxed_u64(&segment->control->dropped[reason], 1);
   otlpshm_attach_unuse(segment);
   return is_read ? OTLPSHM_ERROR_DROPPED : otlpshm_attach_drop_later(attachment, reason);
@@ -422,15 +448,17 @@ static void add_counts(const struct otlpshm_segment* segment, struct otlpshm_sta
   }
 }
 
-/* What the daemon did not count before it said `reaped` goes to the next segment, and is not
- * counted for this one. */
+/* What the daemon did not count before it said `reaped`, or before the name was gone, goes to the
+ * next segment, and is not counted for this one. */
 static void take_unechoed(struct otlpshm_attachment* attachment,
                           const struct otlpshm_segment* segment) {
   const struct otlpshm_ack_header* ack = load_acquire_pointer(&segment->ack);
-  if (ack == NULL || load_acquire_u32(&ack->state) != otlpshm_ack_reaped) return; /* SYNC(reaped) */
+  const bool is_reaped =
+      ack != NULL && load_acquire_u32(&ack->state) == otlpshm_ack_reaped; /* SYNC(reaped) */
+  if (!is_reaped && load_relaxed_u32(&segment->removed) == 0) return;
   for (uint32_t reason = 0; reason < OTLPSHM_PRODUCER_REASONS; ++reason) {
     const uint64_t dropped = load_relaxed_u64(&segment->control->dropped[reason]);
-    const uint64_t echoed = load_relaxed_u64(&ack->dropped_echo[reason]);
+    const uint64_t echoed = ack == NULL ? 0 : load_relaxed_u64(&ack->dropped_echo[reason]);
     if (echoed >= dropped) continue;
     add_relaxed_u64(&attachment->pending[reason], dropped - echoed);
     attachment->gone.dropped[reason] -= dropped - echoed;
@@ -500,7 +528,10 @@ void otlpshm_attach_stats(struct otlpshm_attachment* attachment, struct otlpshm_
 static void retire_current(struct otlpshm_attachment* attachment) {
   struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
   store_ordered_pointer(&attachment->current, (struct otlpshm_segment*)NULL);
-  if (segment != NULL) segment->phase = otlpshm_segment_retired;
+  if (segment != NULL) {
+    segment->phase = otlpshm_segment_retired;
+    if (load_relaxed_u32(&segment->removed) != 0) ++attachment->removals;
+  }
   collect_retired(attachment);
 }
 
@@ -600,7 +631,7 @@ void otlpshm_attach_await_ack(struct otlpshm_attachment* attachment) {
   }
 }
 
-bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_segment* reaped) {
+bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_segment* over) {
   bool locked = try_lock(attachment);
   for (int tries = 0; tries < AGAIN_TRIES && !locked; ++tries) {
     (void)otlpshm_kernel_sleep(AGAIN_PAUSE_NANO);
@@ -608,8 +639,8 @@ bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_
   }
   if (!locked) return false;
   /* The same struct may hold the next segment already. */
-  if (reaped != NULL && load_relaxed_pointer(&attachment->current) == reaped &&
-      otlpshm_segment_is_reaped(reaped)) {
+  if (over != NULL && load_relaxed_pointer(&attachment->current) == over &&
+      otlpshm_segment_is_over(over)) {
     retire_current(attachment);
     attach_or_postpone(attachment, otlpshm_clock_monotonic());
   }
@@ -792,6 +823,7 @@ void otlpshm_attach_forget_parent(void) {
     store_relaxed_u64(&attachment->look_again_at, 0);
     store_relaxed_u64(&attachment->tick_at, 0);
     store_relaxed_u64(&attachment->look_at, 0);
+    attachment->name_look_at = 0;
     store_relaxed_u32(&attachment->epoch_rung, 0);
     store_relaxed_u64(&attachment->attributes_dropped, 0);
     store_relaxed_u64(&attachment->events_dropped, 0);

@@ -56,9 +56,10 @@ struct otlpshm_attachment {
   uint32_t directory_there; /* 1: spans that cannot be kept are counted */
   int32_t status;           /* why nothing arrives */
   uint32_t state_is_skewed; /* what was last found in state's place speaks another version */
-  uint64_t heartbeat;       /* under tick_lease, with the next three */
+  uint64_t heartbeat;       /* under tick_lease, with the next four */
   uint64_t heartbeat_seen_at;
   uint64_t state_look_at;
+  uint64_t name_look_at;
   struct stat state_stat;
   uint64_t
       attributes_dropped; /* with the next four: counts of spans and what they could not keep */
@@ -74,6 +75,7 @@ struct otlpshm_attachment {
   uint64_t signals; /* what the thread that holds it had blocked before */
   bool used;
   uint32_t writers;
+  uint32_t removals; /* segments that were left because their name was gone: not read to the end */
   char path[OTLPSHM_PATH_BYTES];
   struct otlpshm_segment segments[OTLPSHM_SEGMENTS_MAX];
   struct otlpshm_table_entry resources[OTLPSHM_RESOURCES_MAX];
@@ -119,10 +121,10 @@ static inline bool otlpshm_attach_may_enter_kernel(const struct otlpshm_attachme
   return load_relaxed_u32(&attachment->preopen) == 0;
 }
 
-/* Leaves a reaped segment and attaches anew; null: another thread is at it. Waits for another
+/* Leaves a segment that is over and attaches anew; null: another thread is at it. Waits for another
  * thread that is at it, 2 ms at most. True when another segment is current. Not async-signal-safe.
  */
-bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_segment* reaped);
+bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_segment* over);
 
 /* Notes a use of a segment's mapping by a thread without a lease. False when the segment is not
  * current any more, or too many threads use it at once. */
@@ -154,7 +156,8 @@ const struct otlpshm_inline_rows* otlpshm_attach_inline(struct otlpshm_attachmen
 void otlpshm_attach_stats(struct otlpshm_attachment* attachment, struct otlpshm_stats* stats);
 
 /* Looks for the daemon's files and at its heartbeat. full: no lane took a span, so an ack is worth
- * looking for, and lanes of threads that are gone are taken back. Async-signal-safe. */
+ * looking for, and lanes of threads that are gone are taken back. Where no daemon shows itself it
+ * looks, once a second, whether the segment still has its name. Async-signal-safe. */
 void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bool full);
 
 /* The same without entering the kernel: at the heartbeat, the published clock, the leases. */

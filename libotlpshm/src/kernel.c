@@ -79,6 +79,10 @@ long otlpshm_kernel_fstat(int fd, struct stat* out) {
   return call(SYS_fstat, fd, (long)out, 0, 0, 0, 0);
 }
 
+long otlpshm_kernel_stat_at(int directory, const char* name, struct stat* out) {
+  return call(SYS_newfstatat, directory, (long)name, (long)out, AT_SYMLINK_NOFOLLOW, 0, 0);
+}
+
 long otlpshm_kernel_fstatfs(int fd, struct statfs* out) {
   return call(SYS_fstatfs, fd, (long)out, 0, 0, 0, 0);
 }

@@ -17,6 +17,8 @@ long otlpshm_kernel_close(int fd);
 long otlpshm_kernel_read(int fd, void* out, size_t bytes);
 long otlpshm_kernel_readlink(const char* path, char* out, size_t bytes); /* no end is put */
 long otlpshm_kernel_fstat(int fd, struct stat* out);
+long otlpshm_kernel_stat_at(int directory, const char* name,
+                            struct stat* out); /* of a link itself */
 long otlpshm_kernel_fstatfs(int fd, struct statfs* out);
 long otlpshm_kernel_fchmod(int fd, unsigned mode);
 long otlpshm_kernel_ftruncate(int fd, uint64_t bytes);

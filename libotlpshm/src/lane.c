@@ -105,8 +105,8 @@ static __attribute__((noinline)) bool make_room(struct otlpshm_segment* segment,
   return true;
 }
 
-/* The daemon has read what the next record will overwrite: its lines are fetched while the next span
- * runs. One record is about as long as the one before. */
+/* The daemon has read what the next record will overwrite: its lines are fetched while the next
+ * span runs. One record is about as long as the one before. */
 static inline void ask_for_lines(const struct otlpshm_lane* lane, uint32_t size) {
   const uint8_t* at = lane->area + lane->offset;
   const uint32_t bytes = size < AHEAD_BYTES_MAX ? size : AHEAD_BYTES_MAX;
@@ -192,6 +192,7 @@ static enum lane_result try_segment(struct otlpshm_attachment* attachment,
   const bool any = fits_every_lane(attachment, record);
   enum lane_result result = lane_is_full;
   uint64_t full = 0; /* a bit for each lane that was */
+  if (otlpshm_segment_is_over(segment)) return lane_reaped;
   for (int tries = 0; tries < BUSY_TRIES; ++tries) {
     const uint32_t lanes = any ? load_relaxed_u32(&segment->lanes_open) : 1;
     result = try_open_lanes(segment, lanes, record, now, &full);

@@ -161,6 +161,7 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
   segment->areas_allocated = false;
   segment->ack = NULL;
   store_relaxed_u32(&segment->ack_is_skewed, 0);
+  store_relaxed_u32(&segment->removed, 0);
   for (uint32_t lane = 0; lane < OTLPSHM_LANES_MAX; ++lane) {
     store_relaxed_u32(&segment->lanes[lane].lease, OTLPSHM_LEASE_CLOSED);
   }
@@ -188,13 +189,17 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
   const long fd =
       otlpshm_kernel_openat(directory, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
   if (fd < 0) return status_of(fd);
+  struct stat stat;
   long error = otlpshm_kernel_fchmod((int)fd, mode);
+  if (error == 0) error = otlpshm_kernel_fstat((int)fd, &stat);
   if (error == 0) error = allocate_and_map(segment, (int)fd, lane_bytes[0]);
   if (error != 0) {
     (void)otlpshm_kernel_unlink(directory, temporary);
     (void)otlpshm_kernel_close((int)fd);
     return status_of(error);
   }
+  segment->device = stat.st_dev;
+  segment->inode = stat.st_ino;
   segment->control = (struct otlpshm_control*)(segment->base + OTLPSHM_CONTROL_OFFSET);
   fill_header(segment, id, lane_bytes);
   fill_lanes(segment, lane_bytes);
@@ -271,6 +276,13 @@ void otlpshm_segment_open_all(struct otlpshm_segment* segment, uint32_t tid, uin
 static bool forget_gone(uint32_t* word, uint32_t to) {
   const uint32_t tid = load_ordered_u32(word);
   return otlpshm_kernel_thread_is_gone(tid) && take_u32(word, tid, to);
+}
+
+void otlpshm_segment_close_free_leases(struct otlpshm_segment* segment) {
+  for (uint32_t index = 0; index < segment->lane_count; ++index) {
+    (void)take_u32(&segment->lanes[index].lease, OTLPSHM_LEASE_FREE,
+                   OTLPSHM_LEASE_CLOSED); /* SYNC(lease) */
+  }
 }
 
 bool otlpshm_segment_close_leases(struct otlpshm_segment* segment) {

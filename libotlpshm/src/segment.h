@@ -64,6 +64,9 @@ struct otlpshm_segment {
   uint64_t ack_bytes;
   dev_t ack_device;
   ino_t ack_inode;
+  dev_t device; /* with the inode: the file that bears its name, while it does */
+  ino_t inode;
+  uint32_t removed;       /* its name is gone, and nobody said `reaped` */
   uint32_t ack_is_skewed; /* what was last found in its place speaks another version */
   char id[OTLPSHM_ID_CHARACTERS + 1];
 
@@ -96,6 +99,12 @@ static inline bool otlpshm_segment_is_reaped(const struct otlpshm_segment* segme
   return ack != NULL && load_relaxed_u32(&ack->state) == otlpshm_ack_reaped; /* SYNC(reaped) */
 }
 
+/* The same, and when its file has lost its name while no daemon was there to say so. Whoever finds
+ * that out closes its leases, so a commit need not ask. */
+static inline bool otlpshm_segment_is_over(const struct otlpshm_segment* segment) {
+  return load_relaxed_u32(&segment->removed) != 0 || otlpshm_segment_is_reaped(segment);
+}
+
 /* True when a lane is left to open, memory was not short within the last second, and the segment is
  * not sealed. */
 static inline bool otlpshm_segment_may_open(const struct otlpshm_segment* segment, uint64_t now) {
@@ -117,6 +126,9 @@ bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_la
 /* Opens every lane, puts memory behind all of them, and seals the segment: no span will enter the
  * kernel for it. Where memory is short the remaining lanes stay closed. Under the attach mutex. */
 void otlpshm_segment_open_all(struct otlpshm_segment* segment, uint32_t tid, uint64_t now);
+
+/* Closes the leases that are free: nothing more is written. The caller holds a use. */
+void otlpshm_segment_close_free_leases(struct otlpshm_segment* segment);
 
 /* Closes the leases that are free, and those of threads that are gone, whose uses it forgets. True
  * when all are closed and nobody uses the mapping. Under the attach mutex, once the segment is

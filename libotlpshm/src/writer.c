@@ -198,11 +198,13 @@ struct flush {
   struct otlpshm_segment* segment;
   char id[OTLPSHM_ID_CHARACTERS + 1];
   uint32_t lanes;
+  uint32_t removals;
   uint64_t tails[OTLPSHM_LANES_MAX];
 };
 
 static void note_tails(struct otlpshm_attachment* attachment, struct flush* flush) {
   otlpshm_attach_lock(attachment);
+  flush->removals = attachment->removals;
   flush->segment = load_relaxed_pointer(&attachment->current);
   if (flush->segment != NULL) {
     memcpy(flush->id, flush->segment->id, sizeof flush->id);
@@ -215,10 +217,11 @@ static void note_tails(struct otlpshm_attachment* attachment, struct flush* flus
   otlpshm_attach_unlock(attachment);
 }
 
-/* A segment that is not current any more was reaped, and so drained. */
+/* A segment that is not current any more was reaped, and so drained; unless its name was gone: then
+ * it never settles. */
 static bool is_settled(struct otlpshm_attachment* attachment, const struct flush* flush) {
-  bool settled = true;
   otlpshm_attach_lock(attachment);
+  bool settled = attachment->removals == flush->removals;
   const struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
   if (segment == flush->segment && segment != NULL && strcmp(segment->id, flush->id) == 0) {
     for (uint32_t lane = 0; lane < flush->lanes && settled; ++lane) {

@@ -415,8 +415,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("files: a segment that is removed while no daemon lives is replaced within seconds",
-          "[.]") {
+TEST_CASE("files: a segment that is removed while no daemon lives is replaced within seconds") {
   const PrivateDirectory directory;
   in_child([&] {
     otlpshm_writer* writer = open_writer(directory.path());
@@ -436,8 +435,30 @@ TEST_CASE("files: a segment that is removed while no daemon lives is replaced wi
   });
 }
 
-TEST_CASE("files: a directory that is removed and made anew, with a new daemon, is found again",
-          "[.]") {
+TEST_CASE("files: a flush whose segment is removed and replaced does not say that all settled") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    StateFile state(directory);
+    otlpshm_writer* writer = open_writer(directory.path());
+    REQUIRE(write_spans(writer, 30) == 30);
+    const SegmentFile first(directory.segment());
+    std::atomic<int> status{1};
+    std::thread flushing([&] { status = otlpshm_force_flush(writer, 60'000); });
+    while (first.u64(4096 + 128) == 0) usleep(1000);  // flush_request
+    REQUIRE(unlink(directory.segment().c_str()) == 0);
+    while (directory.segment().empty()) {
+      state.beat();
+      step_monotonic(kSecond);
+      (void)write_span(writer);
+    }
+    usleep(50'000);  // it looks every 10 ms
+    step_monotonic(60 * kSecond);
+    flushing.join();
+    REQUIRE(status != OTLPSHM_OK);
+  });
+}
+
+TEST_CASE("files: a directory that is removed and made anew, with a new daemon, is found again") {
   const PrivateDirectory outer;
   in_child([&] {
     const std::string path = outer.file("run");

@@ -45,13 +45,16 @@ namespace model = otlpshm::model;
 extern "C" {
 
 long otlpshm_kernel_openat(int, const char*, int, unsigned) {
-  return model::ack_to_find != nullptr ? 3 : -ENOENT;
+  return model::ack_to_find != nullptr ? 3 : -EACCES;  // a missing directory would say more
 }
 long otlpshm_kernel_close(int) {
   return 0;
 }
 long otlpshm_kernel_fstat(int, struct stat*) {
   return 0;
+}
+long otlpshm_kernel_stat_at(int, const char*, struct stat*) {
+  return -EACCES;
 }
 long otlpshm_kernel_fstatfs(int, struct statfs*) {
   return -EIO;
