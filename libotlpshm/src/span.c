@@ -272,9 +272,9 @@ static void start_nothing(struct span* span, const struct otlpshm_context* conte
   span->writer = NULL;
   span->has_ended = 0;
   if (context != NULL) {
-    span->context = *context;
+    span->carried.context = *context;
   } else {
-    memset(&span->context, 0, sizeof span->context);
+    memset(&span->carried.context, 0, sizeof span->carried.context);
   }
 }
 
@@ -284,7 +284,7 @@ static void start_unsampled(struct span* span, const struct otlpshm_context* par
                             const struct otlpshm_ids* ids, uint8_t trace_flags) {
   span->writer = NULL;
   span->has_ended = 0;
-  struct otlpshm_context* context = &span->context;
+  struct otlpshm_context* context = &span->carried.context;
   put_trace_id(context->trace_id, ids);
   memcpy(context->span_id, &ids->span, sizeof context->span_id);
   context->trace_flags = trace_flags;
@@ -292,6 +292,19 @@ static void start_unsampled(struct span* span, const struct otlpshm_context* par
   context->reserved = 0;
   context->trace_state_bytes = parent == NULL ? 0 : parent->trace_state_bytes;
   context->trace_state = parent == NULL ? NULL : parent->trace_state;
+}
+
+/* Its children are not to believe a threshold that it was not sampled by. The parent's text may
+ * stand in this very span. */
+static SELDOM void carry_sampled_trace_state(struct span* span,
+                                             const struct otlpshm_sampling* sampling) {
+  struct otlpshm_context* context = &span->carried.context;
+  char state[OTLPSHM_TRACESTATE_BYTES + 1];
+  const size_t bytes = otlpshm_sampling_trace_state(sampling, context->trace_state,
+                                                    context->trace_state_bytes, state);
+  memcpy(span->carried.trace_state, state, bytes);
+  context->trace_state = bytes == 0 ? NULL : span->carried.trace_state;
+  context->trace_state_bytes = (uint32_t)bytes;
 }
 
 static uint8_t kind_of(const struct otlpshm_start_options* options) {
@@ -379,6 +392,7 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
   }
   if (sampling.decision == otlpshm_decision_drop) {
     start_unsampled(span, parent, &ids, sampling.trace_flags);
+    if (sampling.trace_state_changes) carry_sampled_trace_state(span, &sampling);
     return;
   }
   span->attachment = attachment;
@@ -418,7 +432,7 @@ void otlpshm_span_get_context(const struct otlpshm_span* public_span,
   if (public_span == NULL) return;
   const struct span* span = (const struct span*)public_span;
   if (span->writer == NULL) {
-    if (!span->has_ended) *context = span->context;
+    if (!span->has_ended) *context = span->carried.context;
     return;
   }
   memcpy(context->trace_id, span->bytes + SPAN_TRACE_ID_OFFSET + 2, sizeof context->trace_id);

@@ -72,7 +72,10 @@ struct __attribute__((may_alias)) span {
   uint32_t links_dropped;
   uint32_t reserved;
   union {
-    struct otlpshm_context context; /* of a span that records nothing: for children and carriers */
+    struct { /* of a span that records nothing: for children and carriers */
+      struct otlpshm_context context;
+      char trace_state[OTLPSHM_TRACESTATE_BYTES + 1]; /* where it is not its parent's */
+    } carried;
     uint8_t inline_bytes[1024 - 176];
   };
 };

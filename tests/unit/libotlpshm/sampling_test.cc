@@ -1058,4 +1058,52 @@ TEST_CASE("sampling: unsampled spans are written for an error, marked, and witho
   });
 }
 
+TEST_CASE("sampling: a span that a sampler drops gives its trace state on without th") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    forget_environment();
+    for (const int sampler : {OTLPSHM_SAMPLER_ALWAYS_OFF, OTLPSHM_SAMPLER_PROBABILITY}) {
+      otlpshm_writer_options options = options_of(directory.path());
+      options.sampler = sampler;
+      options.sampler_ratio = 0x1p-56;
+      otlpshm_writer* writer = open_writer(options);
+      otlpshm_span span{};
+      otlpshm_context parent{};
+      const auto start_child_of = [&](const std::string& state) {
+        parent = parent_of(1, state);
+        otlpshm_start_options start{};
+        start.size = sizeof start;
+        start.parent = &parent;
+        otlpshm_span_start_cstr(writer, &span, "s", &start);
+        REQUIRE(otlpshm_span_is_recording(&span) == 0);
+        otlpshm_context context{};
+        otlpshm_span_get_context(&span, &context);
+        REQUIRE((context.trace_flags & OTLPSHM_TRACE_FLAG_SAMPLED) == 0);
+        REQUIRE(std::memcmp(context.span_id, parent.span_id, sizeof parent.span_id) != 0);
+        return context;
+      };
+      const auto text_of = [](const otlpshm_context& context) {
+        return std::string(context.trace_state == nullptr ? "" : context.trace_state,
+                           context.trace_state_bytes);
+      };
+      REQUIRE(text_of(start_child_of("a=b,ot=th:0;rv:00000000000000")) ==
+              "ot=rv:00000000000000,a=b");
+      REQUIRE(text_of(start_child_of("ot=th:0")).empty());
+      // Nothing to take away: the parent's own text, not a copy.
+      const std::string plain = "a=b,ot=rv:00000000000000";
+      REQUIRE(start_child_of(plain).trace_state == plain.data());
+      // A child of what the same span gave on; and as long as a trace state can be.
+      const std::string longest = "ot=th:0;rv:00000000000000,b=" + std::string(200, 'x') +
+                                  ",c=" + std::string(256, 'y') + ",d=" + std::string(21, 'z');
+      const std::string given = text_of(start_child_of(longest));
+      REQUIRE(given == "ot=" + longest.substr(8));
+      otlpshm_context first{};
+      otlpshm_span_get_context(&span, &first);
+      std::string again(first.trace_state, first.trace_state_bytes);
+      REQUIRE(again == given);
+      (void)otlpshm_shutdown(writer, 0);
+    }
+  });
+}
+
 }  // namespace otlpshm::library
