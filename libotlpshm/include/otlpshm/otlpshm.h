@@ -144,7 +144,8 @@ struct otlpshm_writer_options {
                                        record_only; 0: none */
 };
 
-/* All lanes get their memory at once; afterwards the span path never enters the kernel. */
+/* All lanes get their memory at once; afterwards the span path never enters the kernel, but for a
+ * thread's first span, which makes two system calls: gettid and getrandom. */
 #define OTLPSHM_WRITER_PREOPEN 0x1u
 /* Unsampled spans whose status is Error are written too, marked record_only. */
 #define OTLPSHM_WRITER_RECORD_ERRORS 0x2u
@@ -200,7 +201,7 @@ struct otlpshm_stats {
   uint64_t spans_grown;        /* spans that outgrew their inline bytes and allocated */
   uint64_t late_calls;         /* attributes, events, … set on a span that had ended: ignored */
   uint32_t lanes_open;
-  uint32_t lanes_lost; /* lanes whose lease died with a thread */
+  uint32_t lanes_lost; /* lanes that were held for over a second without a commit */
 };
 
 /* What was counted so far. Returns OTLPSHM_OK, or INVALID_ARGUMENT for a null pointer or another
@@ -346,7 +347,8 @@ OTLPSHM_API int otlpshm_span_is_recording(const struct otlpshm_span* span);
 
 /* The span's own context, for children and carriers. A span that was started as a no-op gives its
  * parent's, so that a trace goes through it; all zero for other no-ops. trace_state stays valid
- * until the span ends or is written to; a no-op's, as long as its parent's.
+ * until the span ends or is written to; a no-op's, until it is started again and as long as its
+ * parent's.
  * Thread-safety, signals, fork: as otlpshm_span_start. */
 OTLPSHM_API void otlpshm_span_get_context(const struct otlpshm_span* span,
                                           struct otlpshm_context* context);
