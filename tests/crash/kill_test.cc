@@ -348,7 +348,7 @@ TEST_CASE("kill: a record that goes round the end of its lane is there whole or 
     producer.end_traced(kText);
   });
   REQUIRE(sweep.without_last > 0);
-  REQUIRE(sweep.lagging > 0);
+  REQUIRE(sweep.with_last > 0);
   REQUIRE(sweep.whole.has_last);
   REQUIRE(sweep.whole.wraps);
 }
@@ -373,7 +373,7 @@ TEST_CASE("kill: a record over half of the other lanes is in lane 0 whole or not
     producer.end_traced(kOversizeText);
   });
   REQUIRE(sweep.without_last > 0);
-  REQUIRE(sweep.lagging > 0);
+  REQUIRE(sweep.with_last > 0);
   REQUIRE(sweep.whole.has_last);
   REQUIRE(sweep.whole.lane == 0);
 }
@@ -400,7 +400,7 @@ TEST_CASE("kill: a span that opens a second lane is in it whole or not at all") 
     producer.end_traced(kText);
   });
   REQUIRE(sweep.without_last > 0);
-  REQUIRE(sweep.lagging > 0);
+  REQUIRE(sweep.with_last > 0);
   REQUIRE(sweep.whole.has_last);
   REQUIRE(sweep.whole.lane == 1);
 }
