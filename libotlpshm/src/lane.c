@@ -192,7 +192,8 @@ static enum lane_result try_segment(struct otlpshm_attachment* attachment,
   const bool any = fits_every_lane(attachment, record);
   enum lane_result result = lane_is_full;
   uint64_t full = 0; /* a bit for each lane that was */
-  if (otlpshm_segment_is_over(segment)) return lane_reaped;
+  /* Without a lease the ack must not be looked at. */
+  if (load_relaxed_u32(&segment->removed) != 0) return lane_reaped;
   for (int tries = 0; tries < BUSY_TRIES; ++tries) {
     const uint32_t lanes = any ? load_relaxed_u32(&segment->lanes_open) : 1;
     result = try_open_lanes(segment, lanes, record, now, &full);

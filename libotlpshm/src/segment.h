@@ -100,7 +100,7 @@ static inline bool otlpshm_segment_is_reaped(const struct otlpshm_segment* segme
 }
 
 /* The same, and when its file has lost its name while no daemon was there to say so. Whoever finds
- * that out closes its leases, so a commit need not ask. */
+ * that out closes its leases, so a commit need not ask. The caller holds as above. */
 static inline bool otlpshm_segment_is_over(const struct otlpshm_segment* segment) {
   return load_relaxed_u32(&segment->removed) != 0 || otlpshm_segment_is_reaped(segment);
 }
