@@ -154,6 +154,20 @@ static int look_for_ack(struct otlpshm_segment* segment, const struct open_direc
   return OTLPSHM_OK;
 }
 
+static void note_root(struct otlpshm_segment* segment) {
+  struct stat root = {.st_ino = 0};
+  (void)otlpshm_kernel_stat_at(AT_FDCWD, "/", &root);
+  segment->root_device = root.st_dev;
+  segment->root_inode = root.st_ino;
+}
+
+/* False after a chroot: then a path that leads nowhere says nothing. */
+static bool has_same_root(const struct otlpshm_segment* segment) {
+  struct stat root;
+  return otlpshm_kernel_stat_at(AT_FDCWD, "/", &root) == 0 && root.st_dev == segment->root_device &&
+         root.st_ino == segment->root_inode;
+}
+
 /* A daemon that lives says `reaped` before it removes a segment, and when somebody else did.
  * Without one, what is written to a file without a name is lost and nobody says so. in is null when
  * the directory is gone too. The caller holds tick_lease and a use of the segment. */
@@ -169,7 +183,8 @@ static void look_for_name(struct otlpshm_attachment* attachment, struct otlpshm_
     if (error != 0 && error != -ENOENT) return;
     if (error == 0 && stat.st_dev == segment->device && stat.st_ino == segment->inode) return;
   }
-  if (!otlpshm_segment_is_reaped(segment)) store_relaxed_u32(&segment->removed, 1);
+  if (otlpshm_segment_is_reaped(segment) || !has_same_root(segment)) return;
+  store_relaxed_u32(&segment->removed, 1);
 }
 
 /* The caller holds tick_lease. */
@@ -557,6 +572,7 @@ static int create_segment(struct otlpshm_attachment* attachment,
         otlpshm_segment_create(segment, directory->fd, directory->trust.for_group ? 0640 : 0644,
                                attachment->lane_count, attachment->lane_bytes);
     if (status != OTLPSHM_OK) return status;
+    note_root(segment);
     write_tables(attachment, segment);
     hand_over_pending(attachment, segment);
     (void)look_for_ack(segment, directory);

@@ -66,6 +66,8 @@ struct otlpshm_segment {
   ino_t ack_inode;
   dev_t device; /* with the inode: the file that bears its name, while it does */
   ino_t inode;
+  dev_t root_device; /* of "/", when its path was walked: a later chroot sees other files */
+  ino_t root_inode;
   uint32_t removed;       /* its name is gone, and nobody said `reaped` */
   uint32_t ack_is_skewed; /* what was last found in its place speaks another version */
   char id[OTLPSHM_ID_CHARACTERS + 1];
