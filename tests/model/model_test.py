@@ -44,3 +44,8 @@ def test_every_label_of_the_ring_is_exercised():
     for label in ("commit", "note", "release", "lease", "open", "tables", "sleep", "reaped"):
         assert f"| SYNC({label}) |" in page
         assert f"SYNC({label})" in seen
+
+
+def test_every_use_of_a_label_is_run_or_listed_as_not_modelled():
+    unlisted = [(name, line) for name, line, why in prove.unseen_uses(sites()) if why is None]
+    assert not unlisted
