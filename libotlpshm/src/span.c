@@ -16,11 +16,11 @@
 #include "options.h"
 #include "process.h"
 #include "sampling.h"
+#include "tracestate.h"
 #include "writer.h"
 
 #define SPAN_FLAGS_HAS_IS_REMOTE 0x100u
 #define SPAN_FLAGS_IS_REMOTE 0x200u
-#define TRACE_STATE_BYTES_MAX 512u
 #define SHORT_NAME_BYTES 120u /* with a length of one byte */
 
 static struct span* open_span(struct otlpshm_span* span) {
@@ -228,12 +228,23 @@ _Static_assert(HEADER(record_flags) == HEADER(scope_index) + 2 &&
                "put_header writes these as words");
 
 static void put_trace_state(struct span* span, const char* state, size_t bytes) {
-  if (bytes == 0 || bytes > TRACE_STATE_BYTES_MAX || state == NULL) return;
+  if (bytes == 0 || bytes > OTLPSHM_TRACESTATE_BYTES || state == NULL) return;
   if (!otlpshm_utf8_is_valid(state, bytes)) return;
   uint8_t* end = put_field(span->bytes + span->used, SPAN_TRACE_STATE, state, bytes);
   span->used = (uint32_t)(end - span->bytes);
   span->trace_state_bytes = (uint32_t)bytes;
   span->trace_state_offset = span->used - span->trace_state_bytes;
+}
+
+/* Cut by whole members, as W3C Trace Context wants it; a list that is malformed is left out. */
+static SELDOM void put_long_trace_state(struct span* span, const char* state, size_t bytes) {
+  struct otlpshm_tracestate_list list = {.count = 0};
+  char text[OTLPSHM_TRACESTATE_BYTES + 1];
+  struct otlpshm_text_room room = {.text = text, .capacity = sizeof text};
+  const struct otlpshm_text given = {.text = state, .bytes = bytes};
+  if (state == NULL || !otlpshm_tracestate_parse(&list, given)) return;
+  otlpshm_tracestate_write(&list, 0, &room);
+  put_trace_state(span, text, room.bytes);
 }
 
 static SELDOM void put_sampled_trace_state(struct span* span, const struct otlpshm_context* parent,
@@ -407,6 +418,8 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
   put_fixed_fields(span, parent, &ids);
   if (sampling.trace_state_changes) {
     put_sampled_trace_state(span, parent, &sampling);
+  } else if (parent != NULL && parent->trace_state_bytes > OTLPSHM_TRACESTATE_BYTES) {
+    put_long_trace_state(span, parent->trace_state, parent->trace_state_bytes);
   } else if (parent != NULL && parent->trace_state_bytes != 0) {
     put_trace_state(span, parent->trace_state, parent->trace_state_bytes);
   }

@@ -160,7 +160,26 @@ TEST_CASE("span: a context without both ids is no parent") {
   });
 }
 
-TEST_CASE("span: a trace state that is too long or no text is left out") {
+TEST_CASE("span: a trace state that is too long loses whole members, the longest kinds first") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    otlpshm_writer* writer = open_writer(directory.path());
+    const std::string state = "a=1,long=" + std::string(200, 'x') + ",b=" + std::string(100, 'y') +
+                              ",c=" + std::string(100, 'z') + ",d=" + std::string(110, 'w');
+    REQUIRE(state.size() > 512);
+    otlpshm_context parent = some_parent();
+    parent.trace_state = state.data();
+    parent.trace_state_bytes = static_cast<std::uint32_t>(state.size());
+    otlpshm_start_options options = start_options();
+    options.parent = &parent;
+    REQUIRE(span_of(
+                writer, directory, [](otlpshm_span*) {}, &options)
+                .trace_state == "a=1,b=" + std::string(100, 'y') + ",c=" + std::string(100, 'z') +
+                                    ",d=" + std::string(110, 'w'));
+  });
+}
+
+TEST_CASE("span: a trace state that is long and malformed, or no text, is left out") {
   const PrivateDirectory directory;
   in_child([&] {
     otlpshm_writer* writer = open_writer(directory.path());
