@@ -11,7 +11,7 @@
 
 #define PARTS 4 /* of what is left, one may be taken */
 #define ANCESTORS_MAX 16
-#define GRANT_NANO UINT64_C(100000000)
+#define GRANT_NANO UINT64_C(1000000)
 #define GRANT_BYTES_MAX (UINT64_C(16) << 20)
 #define NO_LIMIT (UINT64_C(1) << 60) /* version 1 says "none" by a huge number */
 #define PATH_BYTES 384

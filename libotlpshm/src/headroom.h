@@ -28,7 +28,8 @@ struct otlpshm_headroom otlpshm_headroom_read(const struct otlpshm_memory_files*
                                               uint64_t wanted);
 
 /* True when at least four times `bytes` is left. now is monotonic. The files are read again after
- * 100 ms, or when what was left then has been granted; at most once for each call. */
+ * a millisecond, in which the rest of the process may take memory too, or when what was left then
+ * has been granted; at most once for each call. */
 bool otlpshm_headroom_allows(uint64_t bytes, uint64_t now);
 
 /* The least limit; UINT64_MAX when there is none. */
