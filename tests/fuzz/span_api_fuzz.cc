@@ -290,6 +290,11 @@ struct Written {
 
 class Segment {
  public:
+  Segment() = default;
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+  ~Segment() { close(); }
+
   // A writer that has room for the largest span. Its options are the key.
   otlpshm_writer* writer(const otlpshm_writer_options& options) {
     if (anchor_ == nullptr || is_full()) reopen();
@@ -349,11 +354,19 @@ class Segment {
     return reinterpret_cast<const otlpshm_lane_control*>(base_ + OTLPSHM_LANE_CONTROLS_OFFSET);
   }
 
-  void reopen() {
+  void close() {
     for (const auto& [key, writer] : writers_) (void)otlpshm_shutdown(writer, 0);
     writers_.clear();
-    if (anchor_ != nullptr) (void)otlpshm_shutdown(anchor_, 0);
+    if (anchor_ == nullptr) return;
+    (void)otlpshm_shutdown(anchor_, 0);
+    anchor_ = nullptr;
     if (base_ != nullptr) munmap(base_, bytes_);
+    base_ = nullptr;
+    std::filesystem::remove_all(directory());
+  }
+
+  void reopen() {
+    close();
     const std::string path = directory();
     demand(mkdir(path.c_str(), 0700) == 0, "a directory is made");
     otlpshm_writer_options options{};
@@ -362,7 +375,6 @@ class Segment {
     options.lane_bytes_budget = 32u << 20;
     demand(otlpshm_writer_open(&anchor_, &options) == OTLPSHM_OK, "the first writer opens");
     map_only_file(path);
-    std::filesystem::remove_all(path);
     std::fill(std::begin(taken_), std::end(taken_), 0);
     demand(!is_full(), "a lane has room for a few of the largest spans");
   }
@@ -376,7 +388,7 @@ class Segment {
       void* memory = mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, file, 0);
       demand(memory != MAP_FAILED, "the segment is mapped");
       base_ = static_cast<std::uint8_t*>(memory);
-      close(file);
+      ::close(file);
     }
   }
 
