@@ -37,13 +37,27 @@ int commit_from_here(otlpshm_attachment* attachment, const std::vector<std::uint
   return otlpshm_lane_commit(attachment, &record, otlpshm_clock_monotonic(), false);
 }
 
+// Runs a body in a thread, to its end: whoever joins a thread may be a moment before the kernel has
+// forgotten its id.
+template <typename Body>
+void in_thread(Body body) {
+  std::atomic<pid_t> tid{0};
+  std::thread([&] {
+    tid = static_cast<pid_t>(syscall(SYS_gettid));
+    body();
+  }).join();
+  for (int tries = 0; tries < 10000 && syscall(SYS_tgkill, getpid(), tid.load(), 0) == 0; ++tries) {
+    usleep(100);
+  }
+}
+
 // A thread that takes a lease and ends.
 void lose_lease(otlpshm_segment* segment, std::uint32_t lane) {
   bool taken = false;
-  std::thread([&] {
+  in_thread([&] {
     (void)otlpshm_process_ready();
     taken = take_u32(&segment->lanes[lane].lease, OTLPSHM_LEASE_FREE, otlpshm_thread.tid);
-  }).join();
+  });
   REQUIRE(taken);
 }
 
@@ -105,11 +119,11 @@ TEST_CASE("reclaim: a thread that dies at any instruction of a commit costs its 
     const std::vector<std::uint8_t> dying(1000, 'd');
     const auto run = [&](long target) {
       long steps = -1;
-      std::thread([&] {
+      in_thread([&] {
         (void)otlpshm_process_ready();
         otlpshm_thread.lane = 0;
         steps = commit_in_steps(scene.attachment(), dying, target);
-      }).join();
+      });
       return steps;
     };
     const long steps = run(0);
@@ -251,10 +265,10 @@ TEST_CASE("reclaim: leases and uses that died with threads do not use the segmen
       AckFile ack(path);
       scene.look();
       lose_lease(scene.current(), 0);
-      std::thread([&] {
+      in_thread([&] {
         (void)otlpshm_process_ready();
         REQUIRE(otlpshm_attach_use(scene.attachment(), scene.current()));
-      }).join();
+      });
       ack.set_state(3);
       REQUIRE(unlink(path.c_str()) == 0);
       REQUIRE(otlpshm_attach_again(scene.attachment(), scene.current()));
@@ -267,10 +281,10 @@ TEST_CASE("reclaim: a thread that dies while it looks does not end the looking")
   const PrivateDirectory directory;
   in_child([&] {
     Scene scene(directory);
-    std::thread([&] {
+    in_thread([&] {
       (void)otlpshm_process_ready();
       scene.attachment()->tick_lease = otlpshm_thread.tid;
-    }).join();
+    });
     AckFile ack(directory.segment());
     scene.look();
     REQUIRE(scene.current()->ack != nullptr);
