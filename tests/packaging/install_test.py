@@ -201,7 +201,8 @@ def cmake(installed, tmp_path, program, version, target):
     prefix = one(installed, "otlpshmConfig.cmake")
     while not (prefix / "include").is_dir():
         prefix = prefix.parent
-    configured = ["cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={prefix}"]
+    configured = ["cmake", "-G", "Ninja", "-S", tmp_path, "-B", tmp_path / "build"]
+    configured += [f"-DCMAKE_PREFIX_PATH={prefix}"]
     # One architecture's library directory, as Debian's own CMake knows it.
     return [*configured, "-DCMAKE_LIBRARY_ARCHITECTURE=" + one(installed, "libotlpshm.a").parent.name]
 
