@@ -198,13 +198,20 @@ target_link_libraries(program PRIVATE {target})
 def cmake(installed, tmp_path, program, version, target):
     (tmp_path / "program.c").write_text(program.read_text())
     (tmp_path / "CMakeLists.txt").write_text(CMAKE.format(version=version, target=target))
-    prefix = one(installed, "otlpshmConfig.cmake")
+    config = one(installed, "otlpshmConfig.cmake")
+    configured = ["cmake", "-G", "Ninja", "-S", tmp_path, "-B", tmp_path / "build"]
+    if "lib64" in config.parts:  # Debian's CMake looks for no package there
+        return [*configured, f"-Dotlpshm_DIR={config.parent}"]
+    prefix = config
     while not (prefix / "include").is_dir():
         prefix = prefix.parent
-    configured = ["cmake", "-G", "Ninja", "-S", tmp_path, "-B", tmp_path / "build"]
-    configured += [f"-DCMAKE_PREFIX_PATH={prefix}"]
     # One architecture's library directory, as Debian's own CMake knows it.
-    return [*configured, "-DCMAKE_LIBRARY_ARCHITECTURE=" + one(installed, "libotlpshm.a").parent.name]
+    architecture = one(installed, "libotlpshm.a").parent.name
+    return [
+        *configured,
+        f"-DCMAKE_PREFIX_PATH={prefix}",
+        f"-DCMAKE_LIBRARY_ARCHITECTURE={architecture}",
+    ]
 
 
 needs_cmake = pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
