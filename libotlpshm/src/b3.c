@@ -129,9 +129,7 @@ int otlpshm_b3_extract(const struct otlpshm_b3_headers* headers, struct otlpshm_
  */
 
 static bool can_inject(const struct otlpshm_context* context, int sampling) {
-  return context != NULL && sampling >= OTLPSHM_B3_BY_FLAG && sampling <= OTLPSHM_B3_DEBUG &&
-         !otlpshm_is_zero(context->trace_id, sizeof context->trace_id) &&
-         !otlpshm_is_zero(context->span_id, sizeof context->span_id);
+  return otlpshm_has_ids(context) && sampling >= OTLPSHM_B3_BY_FLAG && sampling <= OTLPSHM_B3_DEBUG;
 }
 
 static char flag_digit(const struct otlpshm_context* context) {

@@ -13,11 +13,6 @@
 
 #define KNOWN_FLAGS (OTLPSHM_TRACE_FLAG_SAMPLED | OTLPSHM_TRACE_FLAG_RANDOM)
 
-static bool has_ids(const struct otlpshm_context* context) {
-  return context != NULL && !otlpshm_is_zero(context->trace_id, sizeof context->trace_id) &&
-         !otlpshm_is_zero(context->span_id, sizeof context->span_id);
-}
-
 /* ---- traceparent ------------------------------------------------------------------------------
  */
 
@@ -25,7 +20,7 @@ int otlpshm_traceparent_inject(const struct otlpshm_context* context,
                                char out[OTLPSHM_TRACEPARENT_BYTES + 1]) {
   if (out == NULL) return OTLPSHM_ERROR_INVALID_ARGUMENT;
   out[0] = '\0';
-  if (!has_ids(context)) return OTLPSHM_ERROR_INVALID_ARGUMENT;
+  if (!otlpshm_has_ids(context)) return OTLPSHM_ERROR_INVALID_ARGUMENT;
   const uint8_t flags = context->trace_flags & KNOWN_FLAGS;
   memcpy(out, "00-", 3);
   otlpshm_hex_put(out + 3, context->trace_id, sizeof context->trace_id);
@@ -65,7 +60,7 @@ int otlpshm_traceparent_extract(const char* value, size_t bytes, struct otlpshm_
                     text[35] == '-' &&
                     otlpshm_hex_get(text + 36, read.span_id, sizeof read.span_id) &&
                     text[52] == '-' && otlpshm_hex_get(text + 53, &read.trace_flags, 1);
-  if (!fits || version == 0xff || !has_ids(&read)) return OTLPSHM_ERROR_INVALID_ARGUMENT;
+  if (!fits || version == 0xff || !otlpshm_has_ids(&read)) return OTLPSHM_ERROR_INVALID_ARGUMENT;
   if (header.bytes > OTLPSHM_TRACEPARENT_BYTES &&
       (version == 0 || text[OTLPSHM_TRACEPARENT_BYTES] != '-')) {
     return OTLPSHM_ERROR_INVALID_ARGUMENT;
@@ -122,7 +117,8 @@ int otlpshm_w3c_extract(const struct otlpshm_w3c_headers* headers, struct otlpsh
 int otlpshm_tracestate_inject(const struct otlpshm_context* context,
                               struct otlpshm_text_room* room) {
   otlpshm_text_clear(room);
-  if (!otlpshm_tracestate_is_room(room) || !has_ids(context)) return OTLPSHM_ERROR_INVALID_ARGUMENT;
+  if (!otlpshm_tracestate_is_room(room) || !otlpshm_has_ids(context))
+    return OTLPSHM_ERROR_INVALID_ARGUMENT;
   struct otlpshm_tracestate_list list;
   list.count = 0;
   const struct otlpshm_text text = {context->trace_state, context->trace_state_bytes};

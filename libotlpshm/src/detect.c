@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "hex.h"
 #include "kernel.h"
 
 #define PROC_FILE_BYTES_MAX (64u << 10)
@@ -41,14 +42,10 @@ struct otlpshm_detectors otlpshm_detectors_of(const char* list) {
 /* ---- container ---------------------------------------------------------------------------------
  */
 
-static bool is_hex(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-}
-
 /* Length of the run of hexadecimal digits. */
 static size_t hex_run(const char* text) {
   size_t bytes = 0;
-  while (is_hex(text[bytes])) ++bytes;
+  while (otlpshm_hex_digit(text[bytes]) >= 0) ++bytes;
   return bytes;
 }
 

@@ -72,6 +72,10 @@ enum {
   SCOPE_ATTRIBUTES = 3,
 };
 
+/* Of Span.flags and Link.flags; the low byte is W3C's. */
+#define FLAGS_HAS_IS_REMOTE 0x100u
+#define FLAGS_IS_REMOTE 0x200u
+
 #define TAG(field, wire) ((uint8_t)((field) << 3 | (wire))) /* of a field below 16 */
 
 /* ---- where the room is known to suffice ------------------------------------------------------ */

@@ -6,11 +6,10 @@
  *          Exceptions. */
 #include "attach.h"
 #include "clock.h"
+#include "hex.h"
 #include "span.h"
 #include "writer.h"
 
-#define LINK_FLAGS_HAS_IS_REMOTE 0x100u
-#define LINK_FLAGS_IS_REMOTE 0x200u
 #define EXCEPTION_ATTRIBUTES 3u
 
 static uint64_t now_unix_nano(const struct span* span) {
@@ -177,21 +176,15 @@ void otlpshm_span_record_exception(struct otlpshm_span* public_span,
 /* ---- links --------------------------------------------------------------------------------------
  */
 
-static bool is_zero(const uint8_t* bytes, size_t count) {
-  uint8_t any = 0;
-  for (size_t i = 0; i < count; ++i) any |= bytes[i];
-  return any == 0;
-}
-
 /* An id of zeros is left out: some backends reject the request for it. */
 static void put_link(struct otlpshm_cursor* cursor, const struct otlpshm_link* link,
                      const struct otlpshm_limits* limits, uint32_t* dropped) {
   const struct otlpshm_context* to = &link->context;
   uint8_t* mark = otlpshm_cursor_open(cursor, SPAN_LINKS);
-  if (!is_zero(to->trace_id, sizeof to->trace_id)) {
+  if (!otlpshm_is_zero(to->trace_id, sizeof to->trace_id)) {
     otlpshm_put_bytes(cursor, LINK_TRACE_ID, to->trace_id, sizeof to->trace_id);
   }
-  if (!is_zero(to->span_id, sizeof to->span_id)) {
+  if (!otlpshm_is_zero(to->span_id, sizeof to->span_id)) {
     otlpshm_put_bytes(cursor, LINK_SPAN_ID, to->span_id, sizeof to->span_id);
   }
   otlpshm_put_text(cursor, LINK_TRACE_STATE, to->trace_state, to->trace_state_bytes);
@@ -199,8 +192,8 @@ static void put_link(struct otlpshm_cursor* cursor, const struct otlpshm_link* l
       otlpshm_put_attributes(cursor, LINK_ATTRIBUTES, link->attributes, link->attribute_count,
                              limits->link_attribute_count_max, limits);
   if (*dropped > 0) otlpshm_put_count(cursor, LINK_DROPPED_ATTRIBUTES, *dropped);
-  uint32_t flags = to->trace_flags | LINK_FLAGS_HAS_IS_REMOTE;
-  if (to->is_remote) flags |= LINK_FLAGS_IS_REMOTE;
+  uint32_t flags = to->trace_flags | FLAGS_HAS_IS_REMOTE;
+  if (to->is_remote) flags |= FLAGS_IS_REMOTE;
   otlpshm_put_u32(cursor, LINK_FLAGS, flags);
   otlpshm_cursor_close(cursor, mark);
 }
@@ -209,8 +202,7 @@ void otlpshm_span_add_link(struct otlpshm_span* public_span, const struct otlpsh
   struct span* span = recording(public_span);
   if (span == NULL || link == NULL) return;
   const struct otlpshm_context* to = &link->context;
-  const bool has_ids =
-      !is_zero(to->trace_id, sizeof to->trace_id) && !is_zero(to->span_id, sizeof to->span_id);
+  const bool has_ids = otlpshm_has_ids(to);
   const bool says_something = (link->attributes != NULL && link->attribute_count != 0) ||
                               (to->trace_state != NULL && to->trace_state_bytes != 0);
   if (!has_ids && !says_something) return;

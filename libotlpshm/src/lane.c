@@ -2,9 +2,10 @@
 /* lane.c: one writer at a time, one reader: a ring of records.
  *   Owns   tail and sequence, while the lease is held.   Reads  release (written by the daemon).
  *   Rule   stored in this order: the private tail, the private sequence, the shared tail, the
- * shared sequence. So at any instruction the newest record's sequence is the private one if the two
- * tails are equal, else the shared one: who takes over from a dead thread knows it. Layout
- * docs/abi.md#lane.    Order  SYNC(lease), SYNC(note), SYNC(commit), SYNC(release). */
+ *          shared sequence. So at any instruction the newest record's sequence is the private one
+ *          if the two tails are equal, else the shared one: who takes over from a dead thread
+ *          knows it.
+ *   Layout docs/abi.md#lane.   Order  SYNC(lease), SYNC(note), SYNC(commit), SYNC(release). */
 #include "lane.h"
 
 #include <string.h>

@@ -11,6 +11,7 @@
 
 #include "attach.h"
 #include "clock.h"
+#include "hex.h"
 #include "ids.h"
 #include "lane.h"
 #include "options.h"
@@ -19,8 +20,6 @@
 #include "tracestate.h"
 #include "writer.h"
 
-#define SPAN_FLAGS_HAS_IS_REMOTE 0x100u
-#define SPAN_FLAGS_IS_REMOTE 0x200u
 #define SHORT_NAME_BYTES 120u /* with a length of one byte */
 
 static struct span* open_span(struct otlpshm_span* span) {
@@ -78,14 +77,6 @@ void otlpshm_span_splice(struct span* span, uint32_t offset, uint32_t old_bytes,
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
-
-static bool is_context(const struct otlpshm_context* context) {
-  if (context == NULL) return false;
-  uint64_t words[3];
-  memcpy(words, context->trace_id, sizeof context->trace_id);
-  memcpy(words + 2, context->span_id, sizeof context->span_id);
-  return (words[0] | words[1]) != 0 && words[2] != 0;
-}
 
 const char* otlpshm_span_clean_name(const char* name, size_t* bytes,
                                     char room[OTLPSHM_NAME_BYTES_MAX]) {
@@ -382,7 +373,7 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
     start_by_other_options(writer, public_span, name, name_bytes, options);
     return;
   }
-  const struct otlpshm_context* parent = is_context(options->parent) ? options->parent : NULL;
+  const struct otlpshm_context* parent = otlpshm_has_ids(options->parent) ? options->parent : NULL;
 
   const uint32_t generation = writer == NULL ? 0 : load_acquire_u32(&writer->generation);
   struct otlpshm_attachment* attachment =
@@ -410,8 +401,8 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
   set_up(span, writer, generation, options);
   span->has_parent = parent != NULL;
   span->record_flags = sampling.record_flags;
-  span->span_flags = sampling.trace_flags | SPAN_FLAGS_HAS_IS_REMOTE;
-  if (parent != NULL && parent->is_remote) span->span_flags |= SPAN_FLAGS_IS_REMOTE;
+  span->span_flags = sampling.trace_flags | FLAGS_HAS_IS_REMOTE;
+  if (parent != NULL && parent->is_remote) span->span_flags |= FLAGS_IS_REMOTE;
   span->start = otlpshm_clock_now(&attachment->clock);
   if (options->start_unix_nano != 0) span->start.unix_nano = options->start_unix_nano;
   put_header(span, &ids, sampling.threshold);
