@@ -20,6 +20,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+SOURCES = ROOT / "libotlpshm/src"
 TIMEOUT_S = 600
 
 # Whose orders are the ring's; those of the clock and of sampling have tests of their own.
@@ -118,9 +119,13 @@ def frames(model, codes):
     return result
 
 
-def statement(path, line):
-    """A line of a source and those that belong to its statement."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+def statement(name, line):
+    """A line of one of the library's sources and those that belong to its statement.
+
+    Only the file's name is asked for: the directory that the debug information has is the one where
+    the unit was compiled, and a compiler cache may have that from another clone.
+    """
+    lines = (SOURCES / name).read_text(encoding="utf-8").splitlines()
     first = last = line - 1
     while last + 1 < len(lines) and not re.search(r"[;{}]", lines[last]):
         last += 1
@@ -146,7 +151,7 @@ def gather_sites(model, rows):
         function, path, line = next(f for f in inner if not f[1].endswith("/ordering.h"))
         if Path(path).name not in FILES:
             continue
-        text = statement(path, line)
+        text = statement(Path(path).name, line)
         if operation is None:
             macro = re.search(r"(load|store)_\w+_pointer", text)
             operation = macro.group() if macro else what
@@ -170,7 +175,7 @@ def is_equivalent(site):
 
 def uses_of_labels():
     """(file, line) of each SYNC(label) that stands at an access of the ring."""
-    for path in sorted((ROOT / "libotlpshm/src").iterdir()):
+    for path in sorted(SOURCES.iterdir()):
         if path.name not in FILES:
             continue
         for line in path.read_text(encoding="utf-8").splitlines():
