@@ -49,7 +49,8 @@ class Directory {
   bool holds(const std::string& bytes) const {
     for (const auto& entry : fs::directory_iterator(path_)) {
       std::ifstream file(entry.path(), std::ios::binary);
-      const std::string all{std::istreambuf_iterator<char>(file), {}};
+      std::string all(fs::file_size(entry.path()), '\0');
+      file.read(all.data(), static_cast<std::streamsize>(all.size()));
       if (all.find(bytes) != std::string::npos) return true;
     }
     return false;

@@ -219,8 +219,9 @@ TEST_CASE("validate: a row holds fields 1 and 3, and never spans") {
 
 TEST_CASE("validate: bytes that went bad anywhere are an answer and never a fault") {
   std::mt19937_64 random(20);
+  const std::string good = full_span(1);
   for (int i = 0; i < 200000; ++i) {
-    std::string body = full_span(1);
+    std::string body = good;
     for (std::uint64_t change = random() % 4 + 1; change > 0; --change) {
       body[random() % body.size()] = static_cast<char>(random());
     }
