@@ -7,6 +7,7 @@
  *   Source OpenTelemetry common, Attribute Collections; opentelemetry-proto common/v1. */
 #include "attach.h"
 #include "span.h"
+#include "text.h"
 #include "writer.h"
 
 /* A key and a value below these sizes have lengths of one byte, up to the whole KeyValue's. */
@@ -67,8 +68,7 @@ static SELDOM void take(struct span* span, const uint8_t* end, const uint8_t* ke
   span->used = (uint32_t)(end - span->bytes);
 }
 
-/* ---- any attribute ------------------------------------------------------------------------------
- */
+/* ---- any attribute -------------------------------------------------------------------------- */
 
 static SELDOM void set_attribute(struct span* span, const struct otlpshm_attribute* attribute) {
   const struct otlpshm_limits limits = otlpshm_writer_limits(span->writer);
@@ -135,8 +135,7 @@ static SELDOM void set_bool(struct span* span, const char* key, size_t key_bytes
   set_attribute(span, &attribute);
 }
 
-/* ---- short ones
- * ---------------------------------------------------------------------------------- */
+/* ---- short ones ----------------------------------------------------------------------------- */
 
 /* Where the value of a short attribute, of so many bytes, is written: after its key. Null when it
  * is not short enough, or not ASCII; nothing is taken until finish_short. */
@@ -247,8 +246,7 @@ void otlpshm_span_set_bool(struct otlpshm_span* public_span, const char* key, si
   set_bool(span, key, key_bytes, value);
 }
 
-/* ---- any type
- * ------------------------------------------------------------------------------------ */
+/* ---- any type ------------------------------------------------------------------------------- */
 
 void otlpshm_span_set_value(struct otlpshm_span* public_span, const char* key, size_t key_bytes,
                             const struct otlpshm_value* value) {
@@ -283,45 +281,39 @@ void otlpshm_span_set_attributes(struct otlpshm_span* public_span,
   for (size_t i = 0; i < attribute_count; ++i) set_attribute(span, &attributes[i]);
 }
 
-/* ---- NUL-terminated
- * ------------------------------------------------------------------------------ */
-
-static size_t bytes_of(const char* text) {
-  return text == NULL ? 0 : strlen(text);
-}
+/* ---- NUL-terminated ------------------------------------------------------------------------- */
 
 void otlpshm_span_set_string_cstr(struct otlpshm_span* span, const char* key, const char* value) {
-  otlpshm_span_set_string(span, key, bytes_of(key), value, bytes_of(value));
+  otlpshm_span_set_string(span, key, otlpshm_cstr_bytes(key), value, otlpshm_cstr_bytes(value));
 }
 
 void otlpshm_span_set_int_cstr(struct otlpshm_span* span, const char* key, int64_t value) {
-  otlpshm_span_set_int(span, key, bytes_of(key), value);
+  otlpshm_span_set_int(span, key, otlpshm_cstr_bytes(key), value);
 }
 
 void otlpshm_span_set_double_cstr(struct otlpshm_span* span, const char* key, double value) {
-  otlpshm_span_set_double(span, key, bytes_of(key), value);
+  otlpshm_span_set_double(span, key, otlpshm_cstr_bytes(key), value);
 }
 
 void otlpshm_span_set_bool_cstr(struct otlpshm_span* span, const char* key, int value) {
-  otlpshm_span_set_bool(span, key, bytes_of(key), value);
+  otlpshm_span_set_bool(span, key, otlpshm_cstr_bytes(key), value);
 }
 
 void otlpshm_span_set_uint_cstr(struct otlpshm_span* span, const char* key, uint64_t value) {
-  otlpshm_span_set_uint(span, key, bytes_of(key), value);
+  otlpshm_span_set_uint(span, key, otlpshm_cstr_bytes(key), value);
 }
 
 void otlpshm_span_set_bytes_cstr(struct otlpshm_span* span, const char* key, const void* value,
                                  size_t value_bytes) {
-  otlpshm_span_set_bytes(span, key, bytes_of(key), value, value_bytes);
+  otlpshm_span_set_bytes(span, key, otlpshm_cstr_bytes(key), value, value_bytes);
 }
 
 void otlpshm_span_set_value_cstr(struct otlpshm_span* span, const char* key,
                                  const struct otlpshm_value* value) {
-  otlpshm_span_set_value(span, key, bytes_of(key), value);
+  otlpshm_span_set_value(span, key, otlpshm_cstr_bytes(key), value);
 }
 
-/* ---- prepared keys
- * ------------------------------------------------------------------------------- */
+/* ---- prepared keys -------------------------------------------------------------------------- */
 
 /* What the private words of a key hold: the bytes of a KeyValue up to its value. */
 struct __attribute__((may_alias)) key {
@@ -351,7 +343,7 @@ int otlpshm_key_prepare(struct otlpshm_key* public_key, const char* text, size_t
 }
 
 int otlpshm_key_prepare_cstr(struct otlpshm_key* key, const char* text) {
-  return otlpshm_key_prepare(key, text, bytes_of(text));
+  return otlpshm_key_prepare(key, text, otlpshm_cstr_bytes(text));
 }
 
 /* As start_short, for any short value. Short keys, which are most, take two moves; so they may need

@@ -26,8 +26,7 @@ static struct reading nothing(void) {
   return reading;
 }
 
-/* ---- fields -----------------------------------------------------------------------------------
- */
+/* ---- fields --------------------------------------------------------------------------------- */
 
 static bool read_trace_id(struct otlpshm_text text, uint8_t trace_id[16]) {
   memset(trace_id, 0, 16);
@@ -63,8 +62,7 @@ static bool read_state(struct otlpshm_text text, struct reading* reading) {
   return true;
 }
 
-/* ---- extract ----------------------------------------------------------------------------------
- */
+/* ---- extract -------------------------------------------------------------------------------- */
 
 /* trace-span, trace-span-state, trace-span-state-parent, or state. */
 static bool read_single(struct otlpshm_text header, struct reading* reading) {
@@ -125,8 +123,7 @@ int otlpshm_b3_extract(const struct otlpshm_b3_headers* headers, struct otlpshm_
   return OTLPSHM_OK;
 }
 
-/* ---- inject -----------------------------------------------------------------------------------
- */
+/* ---- inject --------------------------------------------------------------------------------- */
 
 static bool can_inject(const struct otlpshm_context* context, int sampling) {
   return otlpshm_has_ids(context) && sampling >= OTLPSHM_B3_BY_FLAG && sampling <= OTLPSHM_B3_DEBUG;

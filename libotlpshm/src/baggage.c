@@ -10,8 +10,7 @@
 #include "otlpshm/context.h"
 #include "text.h"
 
-/* ---- grammar ----------------------------------------------------------------------------------
- */
+/* ---- grammar -------------------------------------------------------------------------------- */
 
 static bool is_token(struct otlpshm_text text) {
   for (size_t i = 0; i < text.bytes; ++i) {
@@ -55,8 +54,7 @@ static bool are_properties(struct otlpshm_text text) {
   return true;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 static bool read_member(struct otlpshm_text text, struct otlpshm_baggage_member* member) {
   memset(member, 0, sizeof *member);
@@ -143,8 +141,7 @@ int otlpshm_baggage_decode(struct otlpshm_text encoded, struct otlpshm_text_room
   return OTLPSHM_OK;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static bool must_encode(char c) {
   return c == '%' || !is_baggage_octet(c);

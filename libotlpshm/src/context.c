@@ -13,8 +13,7 @@
 
 #define KNOWN_FLAGS (OTLPSHM_TRACE_FLAG_SAMPLED | OTLPSHM_TRACE_FLAG_RANDOM)
 
-/* ---- traceparent ------------------------------------------------------------------------------
- */
+/* ---- traceparent ---------------------------------------------------------------------------- */
 
 int otlpshm_traceparent_inject(const struct otlpshm_context* context,
                                char out[OTLPSHM_TRACEPARENT_BYTES + 1]) {
@@ -71,8 +70,7 @@ int otlpshm_traceparent_extract(const char* value, size_t bytes, struct otlpshm_
   return OTLPSHM_OK;
 }
 
-/* ---- both headers -----------------------------------------------------------------------------
- */
+/* ---- both headers --------------------------------------------------------------------------- */
 
 static void point_at(struct otlpshm_context* context, const struct otlpshm_text_room* room) {
   if (room->bytes == 0) return;

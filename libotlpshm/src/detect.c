@@ -12,8 +12,7 @@
 
 #define PROC_FILE_BYTES_MAX (64u << 10)
 
-/* ---- which -------------------------------------------------------------------------------------
- */
+/* ---- which ---------------------------------------------------------------------------------- */
 
 struct otlpshm_detectors otlpshm_detectors_of(const char* list) {
   struct otlpshm_detectors chosen = {.host = false};
@@ -39,8 +38,7 @@ struct otlpshm_detectors otlpshm_detectors_of(const char* list) {
   return chosen;
 }
 
-/* ---- container ---------------------------------------------------------------------------------
- */
+/* ---- container ------------------------------------------------------------------------------ */
 
 /* Length of the run of hexadecimal digits. */
 static size_t hex_run(const char* text) {
@@ -120,8 +118,7 @@ static void detect_container(struct otlpshm_detected* out) {
   }
 }
 
-/* ---- host, process, service --------------------------------------------------------------------
- */
+/* ---- host, process, service ----------------------------------------------------------------- */
 
 /* "" when it does not fit: half a name is none. */
 static void copy(char* out, size_t room, const char* text) {
@@ -167,11 +164,14 @@ static void make_instance_id(char out[37]) {
   if (otlpshm_kernel_random(random, sizeof random) != sizeof random) return;
   random[6] = (unsigned char)((random[6] & 0x0f) | 0x40);
   random[8] = (unsigned char)((random[8] & 0x3f) | 0x80);
+  static const size_t groups[] = {4, 2, 2, 2, 6};
+  const unsigned char* from = random;
   char* at = out;
-  for (size_t i = 0; i < sizeof random; ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) *at++ = '-';
-    *at++ = "0123456789abcdef"[random[i] >> 4];
-    *at++ = "0123456789abcdef"[random[i] & 15];
+  for (size_t i = 0; i < sizeof groups / sizeof *groups; ++i) {
+    if (i > 0) *at++ = '-';
+    otlpshm_hex_put(at, from, groups[i]);
+    at += 2 * groups[i];
+    from += groups[i];
   }
   *at = '\0';
 }

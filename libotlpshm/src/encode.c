@@ -305,8 +305,7 @@ uint32_t otlpshm_put_attributes(struct otlpshm_cursor* cursor, unsigned field,
   return dropped;
 }
 
-/* ---- reading back ------------------------------------------------------------------------------
- */
+/* ---- reading back --------------------------------------------------------------------------- */
 
 /* Reads a varint of bytes that this library wrote. */
 static size_t get_varint(const uint8_t* at, uint64_t* value) {

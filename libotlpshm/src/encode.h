@@ -164,8 +164,7 @@ static inline uint64_t copy_short(uint8_t* to, const char* from, size_t bytes) {
 }
 #define NOT_ASCII UINT64_C(0x8080808080808080)
 
-/* ---- where it may not: a cursor ---------------------------------------------------------------
- */
+/* ---- where it may not: a cursor ------------------------------------------------------------- */
 
 /* Once something did not fit, `full` stays set and nothing more is written. */
 struct otlpshm_cursor {

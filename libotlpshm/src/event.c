@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "hex.h"
 #include "span.h"
+#include "text.h"
 #include "writer.h"
 
 #define EXCEPTION_ATTRIBUTES 3u
@@ -117,12 +118,10 @@ void otlpshm_span_add_event(struct otlpshm_span* public_span, const char* name, 
 void otlpshm_span_add_event_cstr(struct otlpshm_span* span, const char* name,
                                  const struct otlpshm_attribute* attributes,
                                  size_t attribute_count) {
-  otlpshm_span_add_event(span, name, name == NULL ? 0 : strlen(name), 0, attributes,
-                         attribute_count);
+  otlpshm_span_add_event(span, name, otlpshm_cstr_bytes(name), 0, attributes, attribute_count);
 }
 
-/* ---- exceptions -------------------------------------------------------------------------------
- */
+/* ---- exceptions ----------------------------------------------------------------------------- */
 
 static bool gives(const struct otlpshm_exception* exception, const char* key) {
   const size_t bytes = strlen(key);
@@ -173,8 +172,7 @@ void otlpshm_span_record_exception(struct otlpshm_span* public_span,
   add_event(span, &event);
 }
 
-/* ---- links --------------------------------------------------------------------------------------
- */
+/* ---- links ---------------------------------------------------------------------------------- */
 
 /* An id of zeros is left out: some backends reject the request for it. */
 static void put_link(struct otlpshm_cursor* cursor, const struct otlpshm_link* link,

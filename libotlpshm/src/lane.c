@@ -149,8 +149,7 @@ static inline enum lane_result try_lane(struct otlpshm_segment* segment, struct 
   return result;
 }
 
-/* ---- when the preferred lane does not take it -------------------------------------------------
- */
+/* ---- when the preferred lane does not take it ----------------------------------------------- */
 
 /* What does not fit half of another lane goes to lane 0, the largest. */
 static bool fits_every_lane(const struct otlpshm_attachment* attachment,
@@ -261,8 +260,7 @@ int otlpshm_lane_commit(struct otlpshm_attachment* attachment, const struct otlp
   return commit_elsewhere(attachment, record, now, may_attach);
 }
 
-/* ---- lanes of threads that are gone ------------------------------------------------------------
- */
+/* ---- lanes of threads that are gone --------------------------------------------------------- */
 
 /* The caller holds the lease. False when the control page says what no commit can have left: then
  * the lane stays lost. */

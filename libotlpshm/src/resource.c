@@ -13,6 +13,7 @@
 #include "detect.h"
 #include "encode.h"
 #include "otlpshm/layout.h"
+#include "text.h"
 
 #define ATTRIBUTES_MAX 1024
 #define ROW_BYTES_FIRST 2048u
@@ -95,29 +96,24 @@ static void add_list(struct attributes* to, char* list) {
   }
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------
- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 struct scope {
   const char* name; /* null: the row is a resource's */
   const char* version;
 };
 
-static size_t bytes_of(const char* text) {
-  return text == NULL ? 0 : strlen(text);
-}
-
 static void put_row(struct otlpshm_cursor* cursor, const struct attributes* attributes,
                     const struct scope* scope, const char* schema_url) {
   uint8_t* mark = otlpshm_cursor_open(cursor, RESOURCE_SPANS_RESOURCE);
   if (scope != NULL) {
-    otlpshm_put_text(cursor, SCOPE_NAME, scope->name, bytes_of(scope->name));
-    otlpshm_put_text(cursor, SCOPE_VERSION, scope->version, bytes_of(scope->version));
+    otlpshm_put_text(cursor, SCOPE_NAME, scope->name, otlpshm_cstr_bytes(scope->name));
+    otlpshm_put_text(cursor, SCOPE_VERSION, scope->version, otlpshm_cstr_bytes(scope->version));
   }
   (void)otlpshm_put_attributes(cursor, scope == NULL ? RESOURCE_ATTRIBUTES : SCOPE_ATTRIBUTES,
                                attributes->all, attributes->count, UINT32_MAX, &no_limits);
   otlpshm_cursor_close(cursor, mark);
-  otlpshm_put_text(cursor, RESOURCE_SPANS_SCHEMA_URL, schema_url, bytes_of(schema_url));
+  otlpshm_put_text(cursor, RESOURCE_SPANS_SCHEMA_URL, schema_url, otlpshm_cstr_bytes(schema_url));
 }
 _Static_assert(RESOURCE_SPANS_RESOURCE == SCOPE_SPANS_SCOPE &&
                    RESOURCE_SPANS_SCHEMA_URL == SCOPE_SPANS_SCHEMA_URL,

@@ -330,8 +330,7 @@ size_t otlpshm_sampling_trace_state(const struct otlpshm_sampling* sampling,
   return otlpshm_tracestate_rewrite(list, key, value, out);
 }
 
-/* ---- a child that does not simply follow ------------------------------------------------------
- */
+/* ---- a child that does not simply follow ---------------------------------------------------- */
 
 struct otlpshm_sampling otlpshm_sampling_of_child(const struct otlpshm_sampler_state* sampler,
                                                   const struct otlpshm_context* parent,

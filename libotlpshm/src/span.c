@@ -17,6 +17,7 @@
 #include "options.h"
 #include "process.h"
 #include "sampling.h"
+#include "text.h"
 #include "tracestate.h"
 #include "writer.h"
 
@@ -420,7 +421,7 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
 
 void otlpshm_span_start_cstr(struct otlpshm_writer* writer, struct otlpshm_span* span,
                              const char* name, const struct otlpshm_start_options* options) {
-  otlpshm_span_start(writer, span, name, name == NULL ? 0 : strlen(name), options);
+  otlpshm_span_start(writer, span, name, otlpshm_cstr_bytes(name), options);
 }
 
 /* ---- while it runs --------------------------------------------------------------------------- */
@@ -484,7 +485,7 @@ void otlpshm_span_set_status(struct otlpshm_span* public_span, int code, const c
 }
 
 void otlpshm_span_set_status_cstr(struct otlpshm_span* span, int code, const char* description) {
-  otlpshm_span_set_status(span, code, description, description == NULL ? 0 : strlen(description));
+  otlpshm_span_set_status(span, code, description, otlpshm_cstr_bytes(description));
 }
 
 /* ---- end ------------------------------------------------------------------------------------- */
@@ -515,7 +516,6 @@ static void put_tail(struct span* span) {
 }
 _Static_assert(SPAN_TAIL_BYTES >= 3 * 6 + SPAN_STATUS_CODE_BYTES, "put_tail needs this room");
 
-/* The span's end stands in its bytes. */
 /* The tables had no room for the writer's rows. False when the writer was shut down, and perhaps
  * opened anew, since its generation was looked at. */
 static bool carry_rows(const struct span* span, struct otlpshm_record* record, uint8_t* header) {
@@ -527,6 +527,7 @@ static bool carry_rows(const struct span* span, struct otlpshm_record* record, u
   return true;
 }
 
+/* The span's end stands in its bytes. */
 static int commit(struct span* span, uint64_t now, uint64_t duration) {
   put_tail(span);
   const uint32_t first = header_offset(span);

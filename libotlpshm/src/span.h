@@ -153,8 +153,7 @@ static inline uint64_t hash_name(const char* name, size_t bytes) {
   return hash;
 }
 
-/* ---- the filter of keys ------------------------------------------------------------------------
- */
+/* ---- the filter of keys --------------------------------------------------------------------- */
 
 /* Cheap, and spread enough that few keys share a bit. bytes is not 0. */
 static inline uint8_t hash_key(const char* key, size_t bytes) {
@@ -183,8 +182,7 @@ static inline void see_key(struct span* span, uint8_t hash) {
   span->keys_seen[hash >> 6] |= UINT64_C(1) << (hash & 63);
 }
 
-/* ---- templates
- * ----------------------------------------------------------------------------------- */
+/* ---- templates ------------------------------------------------------------------------------ */
 
 #define TEMPLATE_BYTES_MAX 512u
 

@@ -11,6 +11,11 @@
 
 #include "otlpshm/context.h"
 
+/* Of NUL-terminated text; null has none. */
+static inline size_t otlpshm_cstr_bytes(const char* text) {
+  return text == NULL ? 0 : strlen(text);
+}
+
 /* Without the blanks around it. */
 static inline struct otlpshm_text otlpshm_text_trim(struct otlpshm_text text) {
   while (text.bytes > 0 && (text.text[0] == ' ' || text.text[0] == '\t')) {

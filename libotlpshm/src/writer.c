@@ -293,8 +293,7 @@ int otlpshm_shutdown(struct otlpshm_writer* writer, uint32_t timeout_ms) {
   return closed ? status : OTLPSHM_ERROR_SHUTDOWN;
 }
 
-/* ---- what was counted, and why nothing arrives ------------------------------------------------
- */
+/* ---- what was counted, and why nothing arrives ---------------------------------------------- */
 
 /* The caller's struct may be shorter or longer than this version's. */
 int otlpshm_writer_stats(struct otlpshm_writer* writer, struct otlpshm_stats* stats) {

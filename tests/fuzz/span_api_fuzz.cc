@@ -2,8 +2,7 @@
 // span_api: the input is a program: a writer's limits and sampler, then calls of the span API.
 //   Owns   a segment without a daemon; its file has no name any more once it is mapped here.
 //   Rule   what a span becomes is read by protobuf's own runtime, in a request as a backend gets
-//   it,
-//          and compared with what the calls said.
+//          it, and compared with what the calls said.
 //   Source opentelemetry-proto, trace/v1; OpenTelemetry common, Attribute Collections and Limits.
 #include <fcntl.h>
 #include <google/protobuf/message.h>
@@ -27,9 +26,12 @@
 #include "otlp_trace.pb.h"
 #include "otlpshm/layout.h"
 #include "otlpshm/otlpshm.h"
+#include "support/name_hash.h"
 
 namespace otlpshm::fuzz {
 namespace {
+
+using tests::name_hash;
 
 constexpr std::size_t kLaneRoom = 2u << 20;  // more than the largest span and its header
 constexpr std::size_t kWriters = 60;
@@ -266,19 +268,6 @@ bool is_text(std::string_view text) {
 std::size_t characters(std::string_view text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (c & '\xc0') != '\x80'; }));
-}
-
-std::uint64_t name_hash(std::string_view text) {
-  std::uint64_t hash = text.size();
-  for (std::size_t at = 0; at < text.size(); at += 8) {
-    std::uint64_t word = 0;
-    for (std::size_t i = 0; i < 8 && at + i < text.size(); ++i) {
-      word |= std::uint64_t{static_cast<unsigned char>(text[at + i])} << (8 * i);
-    }
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-    hash ^= hash >> 32;
-  }
-  return hash;
 }
 
 // ---- the segment -------------------------------------------------------------------------------

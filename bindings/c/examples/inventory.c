@@ -22,8 +22,8 @@ static unsigned select_stock(otlpshm_writer* writer, const struct otlpshm_contex
   unsigned* left = &stock[article % 8];
   if (*left == 0) {
     *left = 50;
-    struct otlpshm_attribute count = {
-        .key = "inventory.restocked", .value = {.type = OTLPSHM_VALUE_INT, .as.integer = *left}};
+    struct otlpshm_attribute count = {.key = "inventory.restocked",
+                                      .value = {.type = OTLPSHM_VALUE_INT, .as.integer = *left}};
     otlpshm_span_add_event_cstr(&span, "restocked", &count, 1);
   }
   *left -= 1;

@@ -5,22 +5,12 @@
 #include "allocations.h"
 #include "in_child.h"
 #include "producer.h"
+#include "support/name_hash.h"
 
 namespace otlpshm::library {
 namespace {
 
-std::uint64_t name_hash(const std::string& text) {
-  std::uint64_t hash = text.size();
-  for (std::size_t at = 0; at < text.size(); at += 8) {
-    std::uint64_t word = 0;
-    for (std::size_t i = 0; i < 8 && at + i < text.size(); ++i) {
-      word |= std::uint64_t{static_cast<unsigned char>(text[at + i])} << (8 * i);
-    }
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-    hash ^= hash >> 32;
-  }
-  return hash;
-}
+using tests::name_hash;
 
 otlpshm_start_options start_options(unsigned flags = 0) {
   otlpshm_start_options options{};
