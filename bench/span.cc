@@ -28,6 +28,7 @@ namespace {
 constexpr int kBurst = 8192;
 constexpr int kEvents = 8;
 constexpr int kFirstLap = 2048;
+constexpr int kLapBursts = 8;  // of W5, at 290 bytes: more than a lap of the largest lane
 
 #define TEXT(text) (text), (sizeof(text) - 1)
 
@@ -234,14 +235,15 @@ struct Steady {
   std::uint64_t committed;
 };
 
-// In the traced child: many spans in a row, waiting for room between bursts.
+// In the traced child: many spans in a row, waiting between bursts until one lane has room for the
+// next. The first lap, in which the lane gets its memory, is not counted.
 [[noreturn]] void write_steadily(const Path& path, Findings* found, int spans) {
   ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
   raise(SIGSTOP);
   while (otlpshm_writer_status(path.writer()) != OTLPSHM_OK) usleep(1000);
   std::uint64_t allocated = 0;
-  for (int written = -2 * kBurst; written < spans; written += kBurst) {  // the first two warm up
-    path.wait_for_room(kBurst);
+  for (int written = -kLapBursts * kBurst; written < spans; written += kBurst) {
+    path.wait_for_room(3 * kBurst);
     const std::uint64_t before = allocations();
     found->in_burst = written >= 0;
     for (int i = 0; i < kBurst; ++i) (void)emit_w5(path.writer());
