@@ -15,8 +15,8 @@
 #define SHORT_VALUE_BYTES 56u
 #define AROUND_SHORT_KEY 4u   /* two tags, two lengths */
 #define AROUND_SHORT_VALUE 4u /* likewise */
-#define SHORT_VARINT_BYTES 13u
-#define SHORT_DOUBLE_BYTES 11u
+#define SHORT_BYTES_MAX \
+  (AROUND_SHORT_KEY + SHORT_KEY_BYTES + AROUND_SHORT_VALUE + SHORT_VALUE_BYTES)
 
 static void drop(struct span* span) {
   ++span->attributes_dropped;
@@ -137,25 +137,33 @@ static SELDOM void set_bool(struct span* span, const char* key, size_t key_bytes
 
 /* ---- short ones ----------------------------------------------------------------------------- */
 
-/* Where the value of a short attribute, of so many bytes, is written: after its key. Null when it
- * is not short enough, or not ASCII; nothing is taken until finish_short. */
-static inline uint8_t* start_short(struct span* span, const char* key, size_t key_bytes,
-                                   size_t value_bytes) {
+/* Tags and lengths that stand together are one store. */
+static inline void put_word(uint8_t* at, uint32_t word) {
+  memcpy(at, &word, sizeof word);
+}
+static inline uint32_t head(unsigned outer, size_t outer_bytes, unsigned inner,
+                            size_t inner_bytes) {
+  return outer | (uint32_t)outer_bytes << 8 | inner << 16 | (uint32_t)inner_bytes << 24;
+}
+
+/* Where the value of a short attribute is written: after its key. Null when the key is not short
+ * enough, or not ASCII; nothing is taken until finish_short. Where there is less room than any
+ * short attribute may need, the plain call serves. */
+static inline uint8_t* start_short(struct span* span, const char* key, size_t key_bytes) {
   if (key == NULL || key_bytes - 1 >= SHORT_KEY_BYTES - 1 ||
-      span->limit - span->used < AROUND_SHORT_KEY + key_bytes + value_bytes) {
+      span->limit - span->used < SHORT_BYTES_MAX) {
     return NULL;
   }
   uint8_t* at = span->bytes + span->used;
-  if ((copy_short(at + 4, key, key_bytes) & NOT_ASCII) != 0) return NULL;
-  at[0] = TAG(SPAN_ATTRIBUTES, WIRE_BYTES);
-  at[2] = TAG(KEY_VALUE_KEY, WIRE_BYTES);
-  at[3] = (uint8_t)key_bytes;
-  return at + 4 + key_bytes;
+  if ((copy_short(at + AROUND_SHORT_KEY, key, key_bytes) & NOT_ASCII) != 0) return NULL;
+  return at + AROUND_SHORT_KEY + key_bytes;
 }
 
-static inline void finish_short(struct span* span, const uint8_t* end, uint8_t hash) {
+static inline void finish_short(struct span* span, size_t key_bytes, const uint8_t* end,
+                                uint8_t hash) {
   uint8_t* at = span->bytes + span->used;
-  at[1] = (uint8_t)(end - at - 2);
+  put_word(at, head(TAG(SPAN_ATTRIBUTES, WIRE_BYTES), (size_t)(end - at - 2),
+                    TAG(KEY_VALUE_KEY, WIRE_BYTES), key_bytes));
   if (!key_seen(span, hash) &&
       span->attribute_count < load_relaxed_u32(&span->writer->limits.attribute_count_max)) {
     see_key(span, hash);
@@ -163,29 +171,27 @@ static inline void finish_short(struct span* span, const uint8_t* end, uint8_t h
     span->used = (uint32_t)(end - span->bytes);
     return;
   }
-  take(span, end, at + 4, at[3], hash);
+  take(span, end, at + AROUND_SHORT_KEY, key_bytes, hash);
 }
 
 static inline uint8_t* put_short_text(uint8_t* at, const char* text, size_t bytes) {
-  at[0] = TAG(KEY_VALUE_VALUE, WIRE_BYTES);
-  at[1] = (uint8_t)(bytes + 2);
-  at[2] = TAG(ANY_STRING, WIRE_BYTES);
-  at[3] = (uint8_t)bytes;
-  return (copy_short(at + 4, text, bytes) & NOT_ASCII) == 0 ? at + 4 + bytes : NULL;
+  put_word(at,
+           head(TAG(KEY_VALUE_VALUE, WIRE_BYTES), bytes + 2, TAG(ANY_STRING, WIRE_BYTES), bytes));
+  at += AROUND_SHORT_VALUE;
+  return (copy_short(at, text, bytes) & NOT_ASCII) == 0 ? at + bytes : NULL;
 }
 
 static inline uint8_t* put_short_varint(uint8_t* at, unsigned field, uint64_t word) {
-  at[0] = TAG(KEY_VALUE_VALUE, WIRE_BYTES);
-  at[2] = TAG(field, WIRE_VARINT);
   uint8_t* end = put_varint(at + 3, word);
+  at[0] = TAG(KEY_VALUE_VALUE, WIRE_BYTES);
   at[1] = (uint8_t)(end - at - 2);
+  at[2] = TAG(field, WIRE_VARINT);
   return end;
 }
 
 static inline uint8_t* put_short_double(uint8_t* at, double value) {
-  at[0] = TAG(KEY_VALUE_VALUE, WIRE_BYTES);
-  at[1] = 9;
-  at[2] = TAG(ANY_DOUBLE, WIRE_FIXED64);
+  put_word(at, head(TAG(KEY_VALUE_VALUE, WIRE_BYTES), 1 + sizeof value,
+                    TAG(ANY_DOUBLE, WIRE_FIXED64), 0));
   memcpy(at + 3, &value, sizeof value);
   return at + 3 + sizeof value;
 }
@@ -200,10 +206,10 @@ void otlpshm_span_set_string(struct otlpshm_span* public_span, const char* key, 
   struct span* span = recording(public_span);
   if (span == NULL) return;
   if (is_short_text(span, value, value_bytes)) {
-    uint8_t* at = start_short(span, key, key_bytes, AROUND_SHORT_VALUE + value_bytes);
+    uint8_t* at = start_short(span, key, key_bytes);
     if (at != NULL) at = put_short_text(at, value, value_bytes);
     if (at != NULL) {
-      finish_short(span, at, hash_key(key, key_bytes));
+      finish_short(span, key_bytes, at, hash_key(key, key_bytes));
       return;
     }
   }
@@ -214,9 +220,10 @@ void otlpshm_span_set_int(struct otlpshm_span* public_span, const char* key, siz
                           int64_t value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes, SHORT_VARINT_BYTES);
+  uint8_t* at = start_short(span, key, key_bytes);
   if (at != NULL) {
-    finish_short(span, put_short_varint(at, ANY_INT, (uint64_t)value), hash_key(key, key_bytes));
+    finish_short(span, key_bytes, put_short_varint(at, ANY_INT, (uint64_t)value),
+                 hash_key(key, key_bytes));
     return;
   }
   set_int(span, key, key_bytes, value);
@@ -226,9 +233,9 @@ void otlpshm_span_set_double(struct otlpshm_span* public_span, const char* key, 
                              double value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes, SHORT_DOUBLE_BYTES);
+  uint8_t* at = start_short(span, key, key_bytes);
   if (at != NULL) {
-    finish_short(span, put_short_double(at, value), hash_key(key, key_bytes));
+    finish_short(span, key_bytes, put_short_double(at, value), hash_key(key, key_bytes));
     return;
   }
   set_double(span, key, key_bytes, value);
@@ -238,9 +245,10 @@ void otlpshm_span_set_bool(struct otlpshm_span* public_span, const char* key, si
                            int value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes, SHORT_VARINT_BYTES);
+  uint8_t* at = start_short(span, key, key_bytes);
   if (at != NULL) {
-    finish_short(span, put_short_varint(at, ANY_BOOL, value != 0), hash_key(key, key_bytes));
+    finish_short(span, key_bytes, put_short_varint(at, ANY_BOOL, value != 0),
+                 hash_key(key, key_bytes));
     return;
   }
   set_bool(span, key, key_bytes, value);
@@ -376,7 +384,7 @@ void otlpshm_span_set_string_prepared(struct otlpshm_span* public_span,
     uint8_t* at = start_prepared(span, key);
     if (at != NULL) at = put_short_text(at, value, value_bytes);
     if (at != NULL) {
-      finish_short(span, at, key->hash);
+      finish_short(span, key_text_bytes(key), at, key->hash);
       return;
     }
   }
@@ -390,7 +398,8 @@ void otlpshm_span_set_int_prepared(struct otlpshm_span* public_span,
   if (span == NULL || key == NULL) return;
   uint8_t* at = start_prepared(span, key);
   if (at != NULL) {
-    finish_short(span, put_short_varint(at, ANY_INT, (uint64_t)value), key->hash);
+    finish_short(span, key_text_bytes(key), put_short_varint(at, ANY_INT, (uint64_t)value),
+                 key->hash);
     return;
   }
   otlpshm_span_set_int(public_span, key_text(key), key_text_bytes(key), value);
@@ -403,7 +412,7 @@ void otlpshm_span_set_double_prepared(struct otlpshm_span* public_span,
   if (span == NULL || key == NULL) return;
   uint8_t* at = start_prepared(span, key);
   if (at != NULL) {
-    finish_short(span, put_short_double(at, value), key->hash);
+    finish_short(span, key_text_bytes(key), put_short_double(at, value), key->hash);
     return;
   }
   otlpshm_span_set_double(public_span, key_text(key), key_text_bytes(key), value);
@@ -416,7 +425,7 @@ void otlpshm_span_set_bool_prepared(struct otlpshm_span* public_span,
   if (span == NULL || key == NULL) return;
   uint8_t* at = start_prepared(span, key);
   if (at != NULL) {
-    finish_short(span, put_short_varint(at, ANY_BOOL, value != 0), key->hash);
+    finish_short(span, key_text_bytes(key), put_short_varint(at, ANY_BOOL, value != 0), key->hash);
     return;
   }
   otlpshm_span_set_bool(public_span, key_text(key), key_text_bytes(key), value);

@@ -127,16 +127,20 @@ static inline uint8_t* put_field(uint8_t* at, unsigned field, const void* from, 
 /* Sixteen bytes at any address. */
 typedef uint64_t otlpshm_pair __attribute__((vector_size(16), aligned(1), may_alias));
 
+static inline otlpshm_pair copy_pair(uint8_t* to, const char* from) {
+  const otlpshm_pair pair = *(const otlpshm_pair*)from;
+  *(otlpshm_pair*)to = pair;
+  return pair;
+}
+
 /* Copies a short text and returns the "or" of its bytes, eight in a word: none has its highest bit
  * set when all are ASCII. Whole words are moved, the last ones overlapping those before. */
 static inline uint64_t copy_short(uint8_t* to, const char* from, size_t bytes) {
   if (bytes >= 16) {
-    otlpshm_pair any = *(const otlpshm_pair*)(from + bytes - 16);
-    *(otlpshm_pair*)(to + bytes - 16) = any;
-    for (size_t at = 0; at + 16 < bytes; at += 16) {
-      const otlpshm_pair pair = *(const otlpshm_pair*)(from + at);
-      *(otlpshm_pair*)(to + at) = pair;
-      any |= pair;
+    otlpshm_pair any = copy_pair(to, from) | copy_pair(to + bytes - 16, from + bytes - 16);
+    if (bytes > 32) {
+      any |= copy_pair(to + 16, from + 16) | copy_pair(to + bytes - 32, from + bytes - 32);
+      for (size_t at = 32; at + 32 < bytes; at += 16) any |= copy_pair(to + at, from + at);
     }
     return any[0] | any[1];
   }
@@ -157,10 +161,11 @@ static inline uint64_t copy_short(uint8_t* to, const char* from, size_t bytes) {
     return ends[0] | ends[1];
   }
   if (bytes == 0) return 0;
-  to[0] = (uint8_t)from[0];
-  to[bytes / 2] = (uint8_t)from[bytes / 2];
-  to[bytes - 1] = (uint8_t)from[bytes - 1];
-  return (uint64_t)(to[0] | to[bytes / 2] | to[bytes - 1]);
+  const uint8_t ends[3] = {(uint8_t)from[0], (uint8_t)from[bytes / 2], (uint8_t)from[bytes - 1]};
+  to[0] = ends[0];
+  to[bytes / 2] = ends[1];
+  to[bytes - 1] = ends[2];
+  return (uint64_t)(ends[0] | ends[1] | ends[2]);
 }
 #define NOT_ASCII UINT64_C(0x8080808080808080)
 

@@ -498,6 +498,10 @@ static void forget(struct span* span) {
 
 /* The room was kept: SPAN_TAIL_BYTES. */
 static void put_tail(struct span* span) {
+  if ((span->attributes_dropped | span->events_dropped | span->links_dropped | span->status_code) ==
+      0) {
+    return;
+  }
   uint8_t* at = span->bytes + span->used;
   if (span->attributes_dropped > 0) {
     at = put_varint(put_tag(at, SPAN_DROPPED_ATTRIBUTES, WIRE_VARINT), span->attributes_dropped);
