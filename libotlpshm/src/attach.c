@@ -118,7 +118,7 @@ static int look_for_state(struct otlpshm_attachment* attachment, const struct op
                           uint64_t now) {
   const struct otlpshm_daemon_file expected = {.magic = OTLPSHM_STATE_MAGIC,
                                                .bytes = OTLPSHM_STATE_FILE_BYTES};
-  const ino_t before = attachment->state_stat.st_ino;
+  const struct stat before = attachment->state_stat;
   void* base = (void*)load_relaxed_pointer(&attachment->state);
   const bool first = base == NULL;
   const int status = otlpshm_daemon_file_map(in->fd, "state", &in->trust, &expected, &base,
@@ -126,7 +126,7 @@ static int look_for_state(struct otlpshm_attachment* attachment, const struct op
   store_relaxed_u64(&attachment->state_look_at, now + SECOND);
   store_relaxed_u32(&attachment->state_is_skewed, status == OTLPSHM_ERROR_ABI_SKEW);
   if (status != OTLPSHM_OK) return status;
-  if (first || attachment->state_stat.st_ino != before) {
+  if (first || !otlpshm_is_same_file(&attachment->state_stat, &before)) {
     attachment->heartbeat_seen_at = 0;
     store_relaxed_u32(&attachment->epoch_rung, 0);
     store_release_pointer(&attachment->state, (const struct otlpshm_state*)base);

@@ -81,8 +81,7 @@ int otlpshm_daemon_file_map(int directory, const char* name, const struct otlpsh
     status = OTLPSHM_ERROR_SYSTEM;
   } else if (!is_trusted(&found, trust, expected->bytes)) {
     status = OTLPSHM_ERROR_UNTRUSTED;
-  } else if (*base == NULL || found.st_dev != file_stat->st_dev ||
-             found.st_ino != file_stat->st_ino) {
+  } else if (*base == NULL || !otlpshm_is_same_file(&found, file_stat)) {
     status = map_checked((int)fd, expected, base);
   }
   if (status == OTLPSHM_OK) *file_stat = found;

@@ -20,6 +20,10 @@ struct otlpshm_trust {
 
 struct otlpshm_trust otlpshm_trust_of(const struct stat* directory);
 
+static inline bool otlpshm_is_same_file(const struct stat* one, const struct stat* other) {
+  return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}
+
 struct otlpshm_daemon_file {
   uint64_t magic;
   uint64_t bytes;
