@@ -261,8 +261,11 @@ static void look_for_files(struct otlpshm_attachment* attachment, struct otlpshm
   struct open_directory directory;
   const int status = open_directory(attachment->path, &directory);
   if (status == OTLPSHM_OK) {
+    const struct stat state_before = attachment->state_stat;
     if (state_too) (void)look_for_state(attachment, &directory, now);
-    if (missing) (void)look_for_ack(segment, &directory);
+    /* A daemon that made its state anew may have made the ack anew. */
+    const bool another = !otlpshm_is_same_file(&attachment->state_stat, &state_before);
+    if (segment != NULL && (missing || another)) (void)look_for_ack(segment, &directory);
     if (segment != NULL) look_for_name(attachment, segment, &directory, now);
     (void)otlpshm_kernel_close(directory.fd);
   } else if (status == OTLPSHM_ERROR_NO_DIRECTORY && segment != NULL) {

@@ -248,20 +248,39 @@ static SELDOM void put_sampled_trace_state(struct span* span, const struct otlps
   put_trace_state(span, state, bytes);
 }
 
-/* True when the span will be kept: this process is ready and has a segment. A span that will not be
- * kept although a directory is there counts as dropped. */
+/* A new span's ids, and what the sampler says of it. parent: null for a root. */
+static inline __attribute__((always_inline)) struct otlpshm_sampling decide(
+    struct otlpshm_writer* writer, struct otlpshm_attachment* attachment,
+    const struct otlpshm_context* parent, struct otlpshm_ids* ids) {
+  if (parent == NULL) {
+    *ids = otlpshm_ids_of_root(&otlpshm_thread);
+    return otlpshm_sampling_of_root(&writer->sampler, attachment, ids->trace);
+  }
+  memcpy(ids->trace, parent->trace_id, sizeof ids->trace);
+  ids->span = otlpshm_ids_of_span(&otlpshm_thread);
+  return otlpshm_sampling_decide(&writer->sampler, attachment, parent, parent->trace_id);
+}
+
+/* True when the span can be kept: this process is ready and has a segment. */
 static SELDOM bool can_record_at_last(struct otlpshm_attachment* attachment, uint32_t flags) {
-  if (otlpshm_process_ready()) {
-    if (load_acquire_pointer(&attachment->current) != NULL) return true;
-    if ((flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0 && otlpshm_attach_may_enter_kernel(attachment) &&
-        otlpshm_attach_now(attachment, otlpshm_clock_coarse()) != NULL) {
-      return true;
+  if (!otlpshm_process_ready()) return false;
+  return load_acquire_pointer(&attachment->current) != NULL ||
+         ((flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0 && otlpshm_attach_may_enter_kernel(attachment) &&
+          otlpshm_attach_now(attachment, otlpshm_clock_coarse()) != NULL);
+}
+
+/* Although a directory is there. What the sampler would not have kept is not lost. */
+static SELDOM void count_unrecorded(struct otlpshm_writer* writer,
+                                    struct otlpshm_attachment* attachment,
+                                    const struct otlpshm_context* parent) {
+  if (attachment == NULL || load_relaxed_u32(&attachment->directory_there) == 0) return;
+  if (otlpshm_process_ready()) { /* else there are no ids to decide by, for an instant */
+    struct otlpshm_ids ids;
+    if (decide(writer, attachment, parent, &ids).decision != otlpshm_decision_record_and_sample) {
+      return;
     }
   }
-  if (load_relaxed_u32(&attachment->directory_there) != 0) {
-    (void)otlpshm_attach_drop_later(attachment, otlpshm_drop_no_segment);
-  }
-  return false;
+  (void)otlpshm_attach_drop_later(attachment, otlpshm_drop_no_segment);
 }
 
 static inline bool can_record(struct otlpshm_attachment* attachment, uint32_t flags) {
@@ -380,19 +399,12 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
   struct otlpshm_attachment* attachment =
       writer == NULL ? NULL : load_relaxed_pointer(&writer->attachment);
   if ((generation & 1) == 0 || !can_record(attachment, options->flags)) {
+    if ((generation & 1) != 0) count_unrecorded(writer, attachment, parent);
     start_nothing(span, parent);
     return;
   }
   struct otlpshm_ids ids;
-  struct otlpshm_sampling sampling;
-  if (parent == NULL) {
-    ids = otlpshm_ids_of_root(&otlpshm_thread);
-    sampling = otlpshm_sampling_of_root(&writer->sampler, attachment, ids.trace);
-  } else {
-    memcpy(ids.trace, parent->trace_id, sizeof ids.trace);
-    ids.span = otlpshm_ids_of_span(&otlpshm_thread);
-    sampling = otlpshm_sampling_decide(&writer->sampler, attachment, parent, parent->trace_id);
-  }
+  const struct otlpshm_sampling sampling = decide(writer, attachment, parent, &ids);
   if (sampling.decision == otlpshm_decision_drop) {
     start_unsampled(span, parent, &ids, sampling.trace_flags);
     if (sampling.trace_state_changes) carry_sampled_trace_state(span, &sampling);

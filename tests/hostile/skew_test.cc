@@ -149,6 +149,29 @@ TEST_CASE("skew: a daemon that is replaced by another major in a life is named b
   }
 }
 
+TEST_CASE(
+    "skew: a daemon that makes state and ack anew is believed in both, with room in the lanes") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    write_file(directory.file("state"), state_of({}));
+    otlpshm_writer* writer = open_writer(directory.path());
+    const std::string path = directory.segment();
+    const SegmentFile segment(path);
+    AckFile first(path);
+    look(writer);
+    REQUIRE(write_spans(writer, 10) == 10);
+    first.settle_all(segment);
+    REQUIRE(stats_of(writer).settled == 10);
+    write_file(directory.file("state"), state_of({}));
+    AckFile second(path);
+    REQUIRE(write_spans(writer, 10) == 10);
+    second.settle_all(segment);
+    for (int i = 0; i < 8; ++i) look(writer);  // the old heartbeat expires
+    REQUIRE(stats_of(writer).settled == 20);
+    REQUIRE(check_books(writer, directory).committed == 20);
+  });
+}
+
 TEST_CASE("skew: an ack of another major is left untouched and gives no room; nothing uncounted") {
   for (const Version& version : kRefused) {
     INFO("version " << version.major << "." << version.minor << ", required " << version.required);
