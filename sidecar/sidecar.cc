@@ -156,7 +156,6 @@ std::uint64_t Sidecar::turn() {
   look_at_suspects(now_ns);
   const Drain::Found found =
       path_.can_take() ? drain_.turn(segments_, path_) : Drain::Found::not_now;
-  flush_wanted_ = false;
   for (Segment* segment : segments_) tend(static_cast<Source&>(*segment));
   for (Source* source : std::exchange(over_, {})) forget(*source);
   send_if_due(found, now_ns);
@@ -200,6 +199,7 @@ void Sidecar::tend(Source& source) {
 void Sidecar::send_if_due(Drain::Found found, std::uint64_t now_ns) {
   if (!path_.batch_open()) {
     batch_opened_ns_ = 0;
+    flush_wanted_ = false;
     return;
   }
   if (batch_opened_ns_ == 0) batch_opened_ns_ = now_ns;
@@ -207,7 +207,10 @@ void Sidecar::send_if_due(Drain::Found found, std::uint64_t now_ns) {
   const bool alone =
       found == Drain::Found::nothing && exporter_->counts().in_flight == 0 && age_ns >= kLingerNs;
   if (alone || flush_wanted_ || age_ns >= config_.batch_age_ms_max * kMs) {
-    if (path_.send()) batch_opened_ns_ = 0;
+    if (path_.send()) {
+      batch_opened_ns_ = 0;
+      flush_wanted_ = false;
+    }
   }
 }
 
@@ -270,13 +273,17 @@ void Sidecar::take_up(const SegmentId& id) {
                    {{"segment", id.hex()}, {"why", why}});
     return;
   }
-  if (!ack->adopted()) ingest::resync(*view, *ack);
+  std::vector<std::uint64_t> found_to(view->lanes().size());
+  if (!ack->adopted()) found_to = ingest::resync(*view, *ack);
   telemetry::log(LogLevel::info, "a producer is there",
                  {{"segment", id.hex()},
                   {"pid", view->producer_pid_untrusted()},
                   {"lanes", view->lanes().size()},
                   {"adoptions", ack->adoptions()}});
   Source& source = path_.add(std::move(view), std::move(ack));
+  for (std::uint32_t lane = 0; lane < source.lane_count(); ++lane) {
+    source.cursors[lane].found_to = found_to[lane];
+  }
   by_id_[id] = &source;
   segments_.push_back(&source);
   worked_ns_ = io::monotonic_ns();
@@ -285,10 +292,12 @@ void Sidecar::take_up(const SegmentId& id) {
 }
 
 // The daemon's last word to a producer whose file has no name any more; it is drained all the same.
+// What it drops from here on it adds to its next segment.
 void Sidecar::lose_name(Source& source) {
   if (!source.has_name || source.view->has_name(discover_->directory())) return;
   source.has_name = false;
   reap_->suspect(source.serial, io::monotonic_ns());
+  echo(source);
   if (!source.ack->set_state(otlpshm_ack_reaped)) source.state = SegmentState::lost;
 }
 
@@ -318,10 +327,10 @@ void Sidecar::forget(Source& source) {
   path_.remove(source.serial);
 }
 
-// Takes over what the producer dropped itself, and tells it so.
+// Takes over what the producer dropped itself, and tells it so; not after the last word.
 void Sidecar::echo(Source& source) {
   std::array<std::uint64_t, OTLPSHM_PRODUCER_REASONS> dropped_untrusted{};
-  if (source.state == SegmentState::lost) return;
+  if (source.state == SegmentState::lost || source.ack->state() == otlpshm_ack_reaped) return;
   if (!source.view->load_dropped(&dropped_untrusted)) {
     source.state = SegmentState::lost;
     return;

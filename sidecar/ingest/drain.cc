@@ -18,12 +18,22 @@ constexpr std::uint64_t padded(std::uint64_t bytes) {
   return (bytes + OTLPSHM_RECORD_ALIGNMENT - 1) & ~std::uint64_t{OTLPSHM_RECORD_ALIGNMENT - 1};
 }
 
-// Tail and cursor of one lane agree with each other and with what was released.
+// Tail and cursor of one lane agree with each other and with what was released. A producer whose
+// ack was lost may be a lap ahead, until what was found without one has settled.
 bool is_cursor_sound(const Segment& segment, std::uint32_t lane) {
+  const LaneCursor& cursor = segment.cursors[lane];
   const std::uint64_t tail = segment.control.tail[lane];
   const std::uint64_t release = segment.ack->settled(lane).release;
-  return tail % OTLPSHM_RECORD_ALIGNMENT == 0 && tail >= segment.cursors[lane].position &&
-         tail - release <= segment.view->lanes()[lane].bytes;
+  const std::uint64_t lap = segment.view->lanes()[lane].bytes;
+  if (tail % OTLPSHM_RECORD_ALIGNMENT != 0 || tail < cursor.position) return false;
+  if (release >= cursor.found_to) return tail - release <= lap;
+  return tail - release <= 2 * lap && tail - std::max(cursor.position, cursor.found_to) <= lap;
+}
+
+bool is_overwritten(const Segment& segment, std::uint32_t lane, std::uint64_t tail) {
+  const LaneCursor& cursor = segment.cursors[lane];
+  return cursor.position < cursor.found_to && tail > cursor.position &&
+         tail - cursor.position > segment.view->lanes()[lane].bytes;
 }
 
 // A size that a record at this place can have, and the place itself: then the next one can be
@@ -136,6 +146,7 @@ Drain::Found Drain::visit_lane(Segment& segment, std::uint32_t lane, RecordSink&
   sink.begin(segment, lane);
   bool not_now = false;
   std::size_t bytes_needed = 0;  // by a record that did not fit the last read
+  if (is_overwritten(segment, lane, tail)) skip_to_tail(segment, lane, sink);
   while (cursor.position < tail && !not_now && segment.credit_bytes > 0) {
     const std::uint64_t share =
         std::min<std::uint64_t>(kReadBytes, static_cast<std::uint64_t>(segment.credit_bytes));
@@ -144,6 +155,17 @@ Drain::Found Drain::visit_lane(Segment& segment, std::uint32_t lane, RecordSink&
     if (!segment.view->read_lane(lane, cursor.position, {buffer_.get(), bytes})) {
       segment.state = SegmentState::lost;
       break;
+    }
+    if (cursor.position < cursor.found_to) {
+      ControlUntrusted control;
+      if (!segment.view->load_control(&control)) {
+        segment.state = SegmentState::lost;
+        break;
+      }
+      if (lane < control.lanes_open && is_overwritten(segment, lane, control.tail[lane])) {
+        skip_to_tail(segment, lane, sink);
+        break;
+      }
     }
     const Parsed parsed = parse(segment, lane, bytes, sink);
     segment.credit_bytes -= static_cast<std::int64_t>(parsed.bytes);

@@ -90,17 +90,22 @@ class Search {
 
 }  // namespace
 
-void resync(const SegmentView& view, Ack& ack) {
+std::vector<std::uint64_t> resync(const SegmentView& view, Ack& ack) {
+  std::vector<std::uint64_t> found_to(view.lanes().size());
   ControlUntrusted control;
-  if (!view.load_control(&control)) return;  // the drain finds it lost
+  if (!view.load_control(&control)) return found_to;  // the drain finds it lost
   for (std::uint32_t lane = 0; lane < control.lanes_open; ++lane) {
     const std::uint64_t tail = control.tail[lane];
-    if (tail <= view.lanes()[lane].bytes || tail % OTLPSHM_RECORD_ALIGNMENT != 0) continue;
-    const auto settled = Search(view, lane, tail).run();
-    if (!settled) continue;
-    // A truncated ack shows at the next release.
-    [[maybe_unused]] const bool told = ack.release(lane, *settled);
+    if (tail % OTLPSHM_RECORD_ALIGNMENT != 0) continue;
+    if (tail > view.lanes()[lane].bytes) {
+      const auto settled = Search(view, lane, tail).run();
+      if (!settled) continue;
+      // A truncated ack shows at the next release.
+      [[maybe_unused]] const bool told = ack.release(lane, *settled);
+    }
+    found_to[lane] = tail;
   }
+  return found_to;
 }
 
 }  // namespace otlpshm::ingest

@@ -5,15 +5,18 @@
 #ifndef OTLPSHM_INGEST_RESYNC_H
 #define OTLPSHM_INGEST_RESYNC_H
 
+#include <cstdint>
+#include <vector>
+
 #include "ingest/release.h"
 #include "ingest/segment_view.h"
 
 namespace otlpshm::ingest {
 
-// For an ack that was made anew. A lane in its first lap begins at 0 and needs nothing; one that
-// has wrapped gets the release of its oldest whole record. Where none is found the lane stays at 0,
-// and the drain sees a cursor that contradicts itself.
-void resync(const SegmentView& view, Ack& ack);
+// For an ack that was made anew. A lane in its first lap begins at 0; one that has wrapped gets the
+// release of its oldest whole record. Returns LaneCursor::found_to of each lane. Where no record is
+// found the lane stays at 0, and the drain sees a cursor that contradicts itself.
+[[nodiscard]] std::vector<std::uint64_t> resync(const SegmentView& view, Ack& ack);
 
 }  // namespace otlpshm::ingest
 

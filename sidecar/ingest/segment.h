@@ -22,6 +22,9 @@ struct LaneCursor {
   std::uint64_t position = 0;
   std::uint64_t sequence = 0;  // of the last record that was read or given up
   std::uint64_t gap_max = 0;   // sequences that the bytes skipped last may have held
+  // Below it stands what was found again without an ack. A living producer goes on from the release
+  // that it knows, and may overwrite it.
+  std::uint64_t found_to = 0;
 };
 
 struct Segment {

@@ -30,7 +30,7 @@ enum class Interest { read, write };
 // What arm_futex can promise at the moment it returns.
 enum class Armed {
   proven,    // the wait is queued in the kernel: a wake from now on is seen
-  unproven,  // a helper thread is on its way to the wait: look again 1, 4 and 16 ms from now
+  unproven,  // a helper thread is on its way to the wait: look again for 16 ms
 };
 
 using Callback = std::function<void()>;

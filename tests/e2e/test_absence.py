@@ -122,6 +122,27 @@ def test_a_producer_whose_segment_lost_its_name_is_told_and_attaches_anew(
     workload.ended()
 
 
+def test_drops_around_the_loss_of_a_name_are_counted_once(
+    directory, start_daemon, emit, receiver, journal
+):
+    """They go on from the last echo, through the daemon's last word, into the next segment."""
+    daemon = start_daemon(directory)
+    receiver.go_away()
+    workload = emit(directory, spans=24_000, padding=4000, rate=4000)
+    until(lambda: workload.drops() > 100, "the lanes are full", 20)
+    (segment,) = directory.glob("*.seg")
+    segment.unlink()
+    until(lambda: set(directory.glob("*.seg")) - {segment}, "a new segment", 20)
+    receiver.come_back()
+    workload.done()
+    kept, dropped = workload.progress(), workload.drops()
+    assert kept + dropped == 24_000
+    law = daemon.settled(24_000, 60).law()
+    assert (law.exported, sum(law.dropped.values())) == (kept, dropped)
+    until(lambda: journal.read().distinct == kept, lambda: f"{journal.distinct} arrived", 10)
+    workload.ended()
+
+
 def test_a_directory_that_appears_later_is_found(private, start_daemon, emit, journal):
     late = private / "late"
     workload = emit(late, spans=100_000, rate=200)

@@ -29,9 +29,9 @@ struct LostAck : IngestRig {
     segment.ack = ingest::Ack::open(directory.fd(), writer.id(), 1, &why);
     REQUIRE(segment.ack != nullptr);
     REQUIRE_FALSE(segment.ack->adopted());
-    ingest::resync(*segment.view, *segment.ack);
+    const std::uint64_t found_to = ingest::resync(*segment.view, *segment.ack)[0];
     const model::LaneSettled& settled = segment.ack->settled(0);
-    segment.cursors[0] = {settled.release, settled.sequence, 0};
+    segment.cursors[0] = {settled.release, settled.sequence, 0, found_to};
     sink.bodies.clear();
   }
 };
@@ -49,6 +49,51 @@ TEST_CASE("resync: what a wrapped lane still holds is read again, and the rest c
   CHECK(rig.sink.dropped.empty());
   CHECK(rig.sink.bodies[0].size() == rig.writer.sequence(0) - settled.sequence);
   CHECK(rig.segment.cursors[0].sequence == rig.writer.sequence(0));
+}
+
+TEST_CASE("resync: a producer that goes on from the release that it knows is not silenced for it") {
+  for (const std::uint64_t ahead : {200, 40000, 65536}) {
+    INFO(ahead << " bytes further");
+    LostAck rig;
+    rig.lose();
+    const std::uint64_t before = rig.segment.cursors[0].sequence;
+    const std::uint64_t found_to = rig.writer.position(0);
+    while (rig.writer.position(0) + 512 < found_to + ahead) rig.commit();
+    while (rig.turn() == ingest::Drain::Found::records) {
+    }
+    CHECK(rig.segment.state == ingest::SegmentState::live);
+    const std::uint64_t skipped = rig.sink.dropped[model::Reason::skipped];
+    CHECK(rig.sink.bodies[0].size() + skipped == rig.writer.sequence(0) - before);
+    CHECK(rig.segment.cursors[0].sequence == rig.writer.sequence(0));
+    rig.release_all();
+    rig.sink.bodies.clear();
+    rig.commit();
+    (void)rig.turn();
+    CHECK(rig.sink.bodies[0].size() == 1);
+  }
+}
+
+TEST_CASE("resync: beyond a lap more the producer contradicts itself") {
+  LostAck rig;
+  rig.lose();
+  rig.writer.advance(0, 65536 + 4096);
+  (void)rig.turn();
+  CHECK(rig.segment.state == ingest::SegmentState::quarantined);
+}
+
+TEST_CASE("resync: a lane in its first lap may be overwritten before it was read") {
+  IngestRig rig({65536});
+  for (int i = 0; i < 300; ++i) rig.writer.commit(0, ids(1) + delimited(5, std::string(30, 'n')));
+  const std::uint64_t tail = rig.writer.position(0);
+  REQUIRE(tail < 65536);
+  rig.segment.cursors[0].found_to = ingest::resync(*rig.segment.view, *rig.segment.ack)[0];
+  CHECK(rig.segment.cursors[0].found_to == tail);
+  while (rig.writer.position(0) < 65536 + tail / 2) rig.writer.commit(0, ids(2));
+  const std::uint64_t sequence = rig.writer.sequence(0);
+  while (rig.turn() == ingest::Drain::Found::records) {
+  }
+  CHECK(rig.segment.state == ingest::SegmentState::live);
+  CHECK(rig.sink.bodies[0].size() + rig.sink.dropped[model::Reason::skipped] == sequence);
 }
 
 TEST_CASE("resync: a tail that no chain of records leads to is left to the drain") {
@@ -71,14 +116,14 @@ TEST_CASE("resync: a lane full of false starts ends the search") {
     std::memcpy(rig.writer.bytes() + OTLPSHM_LANE_AREAS_OFFSET + at, &header, sizeof header);
   }
   rig.writer.start_at(0, tail, 40000);
-  ingest::resync(*rig.segment.view, *rig.segment.ack);
+  (void)ingest::resync(*rig.segment.view, *rig.segment.ack);
   CHECK(rig.segment.ack->settled(0).release == 0);
 }
 
 TEST_CASE("resync: a lane in its first lap begins at its beginning") {
   IngestRig rig;
   rig.writer.commit(0, ids(1));
-  ingest::resync(*rig.segment.view, *rig.segment.ack);
+  (void)ingest::resync(*rig.segment.view, *rig.segment.ack);
   CHECK(rig.segment.ack->settled(0).release == 0);
   CHECK(rig.segment.ack->settled(0).sequence == 0);
 }
