@@ -60,7 +60,7 @@
   X(37, invalid_scope, "the record names a scope that the segment does not hold")           \
   X(38, skipped, "sequences that a lane claims and whose records could not be read")        \
   X(39, poison, "the record ended three lives of the daemon")                               \
-  X(40, quarantined, "the segment had repeated invalid records")                            \
+  X(40, quarantined, "the segment's cursors contradicted each other")                       \
   X(41, quota, "the producer's user is over its quota")                                     \
   X(42, export_rejected, "the backend refused the request for good")                        \
   X(43, export_partial, "the backend rejected the span in a partial success")               \
@@ -271,7 +271,7 @@ OTLPSHM_LAYOUT_FIELD(otlpshm_record_header, reserved, 75);
 enum otlpshm_ack_state {
   otlpshm_ack_none = 0,        /* never stored: a file shorter than its daemon's promise */
   otlpshm_ack_live = 1,        /* daemon, when it adopts the segment */
-  otlpshm_ack_quarantined = 2, /* daemon, after repeated invalid records; nothing is read */
+  otlpshm_ack_quarantined = 2, /* daemon, when cursors contradict each other; nothing is read */
   otlpshm_ack_reaped = 3,      /* daemon, before it unlinks the segment: attach anew */
 };
 
