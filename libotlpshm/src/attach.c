@@ -196,7 +196,7 @@ static void watch_heartbeat(struct otlpshm_attachment* attachment, uint64_t now)
     attachment->heartbeat = heartbeat;
     attachment->heartbeat_seen_at = now;
     store_relaxed_u32(&attachment->expired, 0);
-  } else if (now - attachment->heartbeat_seen_at > EXPIRY_NANO) {
+  } else if (now > attachment->heartbeat_seen_at + EXPIRY_NANO) { /* it may be from before */
     store_relaxed_u32(&attachment->expired, 1);
   }
 }
@@ -769,11 +769,15 @@ void otlpshm_attach_close(struct otlpshm_attachment* attachment) {
     store_ordered_pointer(&attachment->current, (struct otlpshm_segment*)NULL);
     if (segment != NULL) {
       segment->phase = otlpshm_segment_retired;
+      ++attachment->closes;
       bool closed = false;
       for (int tries = 0; tries < CLOSE_TRIES && !closed; ++tries) {
         closed = otlpshm_segment_close_leases(segment);
         if (!closed) (void)otlpshm_kernel_sleep(CLOSE_PAUSE_NANO);
       }
+      const bool is_over =
+          otlpshm_segment_is_reaped(segment) || load_relaxed_u32(&segment->removed) != 0;
+      if (closed && !is_over) hand_over_pending(attachment, segment);
       if (closed) unlink_if_read_out(attachment, segment);
       collect_retired(attachment);
     }

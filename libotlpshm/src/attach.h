@@ -76,6 +76,7 @@ struct otlpshm_attachment {
   bool used;
   uint32_t writers;
   uint32_t removals; /* segments that were left because their name was gone: not read to the end */
+  uint32_t closes;   /* segments that were left by the last writer's shutdown, settled or not */
   char path[OTLPSHM_PATH_BYTES];
   struct otlpshm_segment segments[OTLPSHM_SEGMENTS_MAX];
   struct otlpshm_table_entry resources[OTLPSHM_RESOURCES_MAX];

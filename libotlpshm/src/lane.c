@@ -195,7 +195,9 @@ static enum lane_result try_segment(struct otlpshm_attachment* attachment,
   /* Without a lease the ack must not be looked at. */
   if (load_relaxed_u32(&segment->removed) != 0) return lane_reaped;
   for (int tries = 0; tries < BUSY_TRIES; ++tries) {
-    const uint32_t lanes = any ? load_relaxed_u32(&segment->lanes_open) : 1;
+    const uint32_t open = load_relaxed_u32(&segment->lanes_open);
+    if (open == 0) return lane_reaped; /* a handler forked, and the child forgot the segment */
+    const uint32_t lanes = any ? open : 1;
     result = try_open_lanes(segment, lanes, record, now, &full);
     if (result == lane_committed || result == lane_reaped) return result;
     if (any && otlpshm_segment_may_open(segment, now)) {

@@ -216,27 +216,31 @@ int otlpshm_segment_create(struct otlpshm_segment* segment, int directory, unsig
   return OTLPSHM_OK;
 }
 
+/* The caller holds open_lease. */
+static void publish_next_lane(struct otlpshm_segment* segment) {
+  const uint32_t index = load_relaxed_u32(&segment->lanes_open);
+  store_release_u32(&segment->control->lanes_open, index + 1); /* SYNC(open) */
+  store_relaxed_u32(&segment->lanes_open, index + 1);
+  store_release_u32(&segment->lanes[index].lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
+}
+
 void otlpshm_segment_open_lane(struct otlpshm_segment* segment, uint32_t tid) {
   if (!take_u32(&segment->open_lease, 0, tid)) return; /* SYNC(lease) */
-  const uint32_t index = load_relaxed_u32(&segment->lanes_open);
-  if (index < segment->lane_count) {
-    store_release_u32(&segment->control->lanes_open, index + 1); /* SYNC(open) */
-    store_relaxed_u32(&segment->lanes_open, index + 1);
-    store_release_u32(&segment->lanes[index].lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
-  }
+  if (load_relaxed_u32(&segment->lanes_open) < segment->lane_count) publish_next_lane(segment);
   store_release_u32(&segment->open_lease, 0); /* SYNC(lease) */
 }
 
 bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_lane* lane,
                               uint64_t bytes, uint64_t now) {
-  if (now < load_relaxed_u64(&segment->grow_again_at)) return false;
+  /* Lane 0 has its space since the segment was made; here it only gets its page tables. */
+  const bool has_space = lane == &segment->lanes[0];
+  if (!has_space && now < load_relaxed_u64(&segment->grow_again_at)) return false;
   if (load_relaxed_u32(&segment->sealed) != 0) return false;
   uint64_t end = (bytes + POPULATE_BYTES - 1) / POPULATE_BYTES * POPULATE_BYTES;
   if (end > lane->bytes) end = lane->bytes;
   uint8_t* from = lane->area + lane->populated;
   const uint64_t more = end - lane->populated;
-  /* Lane 0 has its space since the segment was made; here it only gets its page tables. */
-  const bool allowed = lane == &segment->lanes[0] || otlpshm_headroom_allows(more, now);
+  const bool allowed = has_space || otlpshm_headroom_allows(more, now);
   if (!allowed || otlpshm_kernel_madvise(from, more, MADV_POPULATE_WRITE) != 0) {
     if (allowed) (void)otlpshm_kernel_madvise(from, more, MADV_REMOVE);
     store_relaxed_u64(&segment->grow_again_at, now + GROW_RETRY_NANO);
@@ -246,27 +250,38 @@ bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_la
   return true;
 }
 
-/* The lease of a lane, waited for as long as a commit may stand still. */
-static bool take_lease(struct otlpshm_lane* lane, uint32_t tid) {
+/* A lease, waited for as long as a commit may stand still. */
+static bool take_lease(uint32_t* lease, uint32_t from, uint32_t tid) {
   for (int tries = 0; tries < LEASE_TRIES; ++tries) {
-    if (take_u32(&lane->lease, OTLPSHM_LEASE_FREE, tid)) return true; /* SYNC(lease) */
+    if (take_u32(lease, from, tid)) return true; /* SYNC(lease) */
     (void)otlpshm_kernel_sleep(LEASE_PAUSE_NANO);
   }
   return false;
+}
+
+/* Who changes a lane's memory holds its lease, or open_lease while it is closed. */
+static bool populate_whole(struct otlpshm_segment* segment, struct otlpshm_lane* lane,
+                           uint64_t now) {
+  return lane->populated == lane->bytes ||
+         otlpshm_segment_populate(segment, lane, lane->bytes, now);
 }
 
 void otlpshm_segment_open_all(struct otlpshm_segment* segment, uint32_t tid, uint64_t now) {
   bool has_memory = true;
   for (uint32_t index = 0; index < segment->lane_count && has_memory; ++index) {
     struct otlpshm_lane* lane = &segment->lanes[index];
-    const bool is_open = index < load_relaxed_u32(&segment->lanes_open);
-    if (is_open && !take_lease(lane, tid)) continue;
-    has_memory =
-        lane->populated == lane->bytes || otlpshm_segment_populate(segment, lane, lane->bytes, now);
-    if (is_open) {
+    if (index >= load_relaxed_u32(&segment->lanes_open) &&
+        take_lease(&segment->open_lease, 0, tid)) {
+      if (index >= load_relaxed_u32(&segment->lanes_open)) { /* another thread may have */
+        has_memory = populate_whole(segment, lane, now);
+        if (has_memory) publish_next_lane(segment);
+      }
+      store_release_u32(&segment->open_lease, 0); /* SYNC(lease) */
+    }
+    if (index < load_relaxed_u32(&segment->lanes_open) &&
+        take_lease(&lane->lease, OTLPSHM_LEASE_FREE, tid)) {
+      has_memory = populate_whole(segment, lane, now);
       store_release_u32(&lane->lease, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
-    } else if (has_memory) {
-      otlpshm_segment_open_lane(segment, tid);
     }
   }
   store_relaxed_u32(&segment->sealed, 1);

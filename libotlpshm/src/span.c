@@ -417,7 +417,9 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
   span->span_flags = sampling.trace_flags | FLAGS_HAS_IS_REMOTE;
   if (parent != NULL && parent->is_remote) span->span_flags |= FLAGS_IS_REMOTE;
   span->start = otlpshm_clock_now(&attachment->clock);
-  if (options->start_unix_nano != 0) span->start.unix_nano = options->start_unix_nano;
+  if (options->start_unix_nano != 0) {
+    span->start = (struct otlpshm_time){.unix_nano = options->start_unix_nano};
+  }
   put_header(span, &ids, sampling.threshold);
   put_fixed_fields(span, parent, &ids);
   if (sampling.trace_state_changes) {
@@ -587,11 +589,20 @@ static void put_end(struct span* span, uint64_t end_unix_nano) {
   memcpy(span->bytes + SPAN_END_OFFSET + 1, &end_unix_nano, sizeof end_unix_nano);
 }
 
+/* A start that the caller gave can only be compared with the wall clock. */
+static SELDOM uint64_t since_given_start(const struct span* span, uint64_t* monotonic) {
+  const struct otlpshm_time now = otlpshm_clock_now(&span->attachment->clock);
+  *monotonic = now.monotonic;
+  return now.unix_nano > span->start.unix_nano ? now.unix_nano - span->start.unix_nano : 0;
+}
+
 int otlpshm_span_end(struct otlpshm_span* public_span) {
   struct span* span = recording(public_span);
   if (span == NULL) return OTLPSHM_OK;
   uint64_t now;
-  const uint64_t duration = otlpshm_clock_since(&span->attachment->clock, &span->start, &now);
+  const uint64_t duration = span->start.monotonic != 0
+                                ? otlpshm_clock_since(&span->attachment->clock, &span->start, &now)
+                                : since_given_start(span, &now);
   put_end(span, span->start.unix_nano + duration);
   return end(span, now, duration);
 }

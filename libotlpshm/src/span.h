@@ -42,7 +42,7 @@ struct __attribute__((may_alias)) span {
   struct otlpshm_attachment* attachment; /* the writer's at the start: it may be reopened since */
   uint8_t* bytes;                        /* inline_bytes, or malloc */
   uint64_t nonce;                        /* of the process that started it */
-  struct otlpshm_time start;
+  struct otlpshm_time start;             /* unix_nano alone when the caller gave it */
   uint64_t name_hash;
   uint32_t writer_generation;
   uint32_t limit; /* of used: the capacity less SPAN_TAIL_BYTES */

@@ -199,12 +199,14 @@ struct flush {
   char id[OTLPSHM_ID_CHARACTERS + 1];
   uint32_t lanes;
   uint32_t removals;
+  uint32_t closes;
   uint64_t tails[OTLPSHM_LANES_MAX];
 };
 
 static void note_tails(struct otlpshm_attachment* attachment, struct flush* flush) {
   otlpshm_attach_lock(attachment);
   flush->removals = attachment->removals;
+  flush->closes = attachment->closes;
   flush->segment = load_relaxed_pointer(&attachment->current);
   if (flush->segment != NULL) {
     memcpy(flush->id, flush->segment->id, sizeof flush->id);
@@ -218,10 +220,12 @@ static void note_tails(struct otlpshm_attachment* attachment, struct flush* flus
 }
 
 /* A segment that is not current any more was reaped, and so drained; unless its name was gone: then
- * it never settles. */
-static bool is_settled(struct otlpshm_attachment* attachment, const struct flush* flush) {
+ * it never settles; or another thread has shut its last writer down. */
+static bool is_settled(struct otlpshm_attachment* attachment, const struct flush* flush,
+                       bool* is_closed) {
   otlpshm_attach_lock(attachment);
-  bool settled = attachment->removals == flush->removals;
+  *is_closed = attachment->closes != flush->closes;
+  bool settled = attachment->removals == flush->removals && !*is_closed;
   const struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
   if (segment == flush->segment && segment != NULL && strcmp(segment->id, flush->id) == 0) {
     for (uint32_t lane = 0; lane < flush->lanes && settled; ++lane) {
@@ -258,7 +262,9 @@ static int flush(struct otlpshm_attachment* attachment, uint32_t timeout_ms) {
     const uint64_t now = otlpshm_clock_monotonic();
     otlpshm_doorbell(attachment);
     otlpshm_attach_tick(attachment, now, false);
-    if (is_settled(attachment, &flush)) return OTLPSHM_OK;
+    bool is_closed;
+    if (is_settled(attachment, &flush, &is_closed)) return OTLPSHM_OK;
+    if (is_closed) return OTLPSHM_ERROR_SHUTDOWN;
     if (!has_daemon(attachment)) return OTLPSHM_ERROR_NO_DAEMON;
     if (now >= deadline) {
       return has_ack(attachment) ? OTLPSHM_ERROR_TIMEOUT : OTLPSHM_ERROR_NO_DAEMON;

@@ -42,8 +42,8 @@ EQUIVALENT = {
     "otlpshm_lane_commit load_acquire_pointer": "the lease orders what is read behind it",
     "commit_elsewhere load_acquire_pointer": "the lease orders what is read behind it",
     "otlpshm_doorbell_ring take_u32": "no memory goes with the epoch",
-    "otlpshm_segment_open_lane store_release_u32: lanes_open": "a lane's words are zero before it opens",
-    "otlpshm_segment_open_lane store_release_u32: lanes[index].lease":
+    "publish_next_lane store_release_u32: lanes_open": "a lane's words are zero before it opens",
+    "publish_next_lane store_release_u32: lanes[index].lease":
         "a lane's words are made before the segment is",
     "write_record store_release_u64: &lane->sequence": GONE,
     "otlpshm_segment_read_release load_acquire_u64": "one word: the fence behind it acquires as well",
@@ -69,7 +69,7 @@ NOT_MODELLED = {
 NOT_RUN = {
     "attach.c take_u32(&attachment->tick_lease, other, holder())": LATE,
     "lane.c take_u32(&segment->open_lease, opener, 0)": LATE,
-    "segment.c if (take_u32(&lane->lease, OTLPSHM_LEASE_FREE, tid)) return true": PREOPEN,
+    "segment.c if (take_u32(lease, from, tid)) return true": PREOPEN,
     "segment.c store_release_u32(&lane->lease, OTLPSHM_LEASE_FREE)": PREOPEN,
     "segment.c OTLPSHM_LEASE_CLOSED); /* SYNC(lease) */":
         "no scenario takes a segment's name away under its writers",

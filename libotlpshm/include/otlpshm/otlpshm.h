@@ -347,8 +347,8 @@ OTLPSHM_API int otlpshm_span_is_recording(const struct otlpshm_span* span);
 
 /* The span's own context, for children and carriers. A span that was started as a no-op gives its
  * parent's, so that a trace goes through it; all zero for other no-ops. trace_state stays valid
- * until the span ends or is written to; a no-op's, until it is started again and as long as its
- * parent's.
+ * until the span ends or is written to, so no call that writes to the span may be given it; a
+ * no-op's, until it is started again and as long as its parent's.
  * Thread-safety, signals, fork: as otlpshm_span_start. */
 OTLPSHM_API void otlpshm_span_get_context(const struct otlpshm_span* span,
                                           struct otlpshm_context* context);

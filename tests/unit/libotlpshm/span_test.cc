@@ -23,6 +23,13 @@ std::string id_bytes(const std::uint8_t* bytes, std::size_t count) {
   return std::string(reinterpret_cast<const char*>(bytes), count);
 }
 
+std::uint64_t wall_nano() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000000000u +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
 Record last_record(const PrivateDirectory& directory) {
   const auto records = SegmentFile(directory.segment()).records(0);
   REQUIRE(records);
@@ -42,6 +49,34 @@ otlpshm_context some_parent() {
 const std::string kReplacement = "\xef\xbf\xbd";
 
 }  // namespace
+
+TEST_CASE("span: one that began before it was started here ends when it ends") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    otlpshm_writer* writer = open_writer(directory.path());
+    const std::uint64_t five_seconds = 5000000000u;
+    const std::uint64_t before = wall_nano();
+    otlpshm_start_options options = start_options();
+    options.start_unix_nano = before - five_seconds;
+    otlpshm_span span;
+    otlpshm_span_start_cstr(writer, &span, "queued", &options);
+    REQUIRE(otlpshm_span_end(&span) == OTLPSHM_OK);
+    const std::uint64_t after = wall_nano();
+    const Record record = last_record(directory);
+    const auto read = parse_span(record.body);
+    REQUIRE(read);
+    const std::uint64_t error = 50000000;  // of the offset between the clocks
+    REQUIRE(read->start == before - five_seconds);
+    REQUIRE(read->end + error >= before);
+    REQUIRE(read->end <= after + error);
+    REQUIRE(record.duration == read->end - read->start);
+
+    options.start_unix_nano = after + 1000 * five_seconds;  // of another machine, perhaps
+    otlpshm_span_start_cstr(writer, &span, "from the future", &options);
+    REQUIRE(otlpshm_span_end(&span) == OTLPSHM_OK);
+    REQUIRE(last_record(directory).duration == 0);
+  });
+}
 
 TEST_CASE("span: everything that is set is in the record, once") {
   const PrivateDirectory directory;

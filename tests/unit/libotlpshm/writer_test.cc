@@ -161,6 +161,23 @@ TEST_CASE("writer: a flush is OK when everything before it has settled, and no s
   });
 }
 
+TEST_CASE(
+    "writer: a flush during which the last writer is shut down does not say that all settled") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    StateFile state(directory);
+    otlpshm_writer* writer = open_writer(directory.path());
+    const AckFile ack(directory.segment());
+    REQUIRE(write_span(writer) == OTLPSHM_OK);
+    std::atomic<int> status{1};
+    std::thread flusher([&] { status = otlpshm_force_flush(writer, 60'000); });
+    usleep(50'000);
+    (void)otlpshm_shutdown(writer, 0);
+    flusher.join();
+    REQUIRE(status == OTLPSHM_ERROR_SHUTDOWN);
+  });
+}
+
 TEST_CASE("writer: a flush without a daemon says so at once; without an ack, at its deadline") {
   const PrivateDirectory directory;
   in_child([&] {
