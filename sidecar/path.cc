@@ -2,6 +2,7 @@
 // path.cc: one record, or one outcome, at a time.
 #include "path.h"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -127,20 +128,40 @@ const model::ScopeRef& Path::scope_of(const model::Record& record,
   if (index < source_->scopes.size() && source_->scopes[index] != nullptr) {
     return source_->scopes[index];
   }
+  model::ScopeRef scope = read_scope(index);
+  if (scope == nullptr) return none;
+  if (source_->scopes.size() <= index) source_->scopes.resize(index + 1);
+  source_->scopes[index] = std::move(scope);
+  return source_->scopes[index];
+}
+
+// A row below the count never changes, so one reading is enough, also of one that is not valid. An
+// index below a count is below OTLPSHM_SCOPES_MAX. Rows that overlap would be more bytes than the
+// table has.
+model::ScopeRef Path::read_scope(std::uint32_t index) {
+  if (index < source_->invalid_scopes.size() && source_->invalid_scopes[index]) return nullptr;
   switch (source_->view->read_scope(index, &resource_row_, &scope_row_)) {
     case ingest::RowRead::lost:
       source_->state = ingest::SegmentState::lost;
-      return none;
+      return nullptr;
     case ingest::RowRead::absent:
-      return none;
+      return nullptr;
     case ingest::RowRead::yes:
       break;
   }
-  // A row below the count never changes, so one reading is enough. An index below a count is below
-  // OTLPSHM_SCOPES_MAX, which bounds the vector.
-  if (source_->scopes.size() <= index) source_->scopes.resize(index + 1);
-  source_->scopes[index] = scopes_.intern(resource_row_, scope_row_);
-  return source_->scopes[index];
+  model::ScopeRef scope = scopes_.intern(resource_row_, scope_row_);
+  if (scope != nullptr) {
+    const bool knows_resource = std::any_of(
+        source_->scopes.begin(), source_->scopes.end(),
+        [&](const auto& known) { return known != nullptr && known->resource == scope->resource; });
+    const std::size_t bytes = scope_row_.size() + (knows_resource ? 0 : resource_row_.size());
+    if (source_->row_bytes + bytes <= OTLPSHM_TABLE_BYTES_MAX) {
+      source_->row_bytes += bytes;
+      return scope;
+    }
+  }
+  source_->invalid_scopes.set(index);
+  return nullptr;
 }
 
 // ---- outcomes ----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 #define OTLPSHM_PATH_H
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
@@ -28,6 +29,8 @@ namespace otlpshm {
 struct Source : ingest::Segment {
   std::vector<pipeline::LedgerRef> ledgers;  // one for each lane
   std::vector<model::ScopeRef> scopes;       // by row; null: not read yet, or not valid
+  std::bitset<OTLPSHM_SCOPES_MAX> invalid_scopes;
+  std::size_t row_bytes = 0;  // of the rows behind `scopes`, at most OTLPSHM_TABLE_BYTES_MAX
   std::array<std::uint64_t, OTLPSHM_PRODUCER_REASONS> dropped_by_producer{};
 };
 
@@ -63,6 +66,7 @@ class Path final : public ingest::RecordSink {
 
  private:
   // Null if the record names none that is valid. A reference: to copy it would cost an atomic.
+  model::ScopeRef read_scope(std::uint32_t index);
   const model::ScopeRef& scope_of(const model::Record& record, const pipeline::ValidSpan& span);
   void cut(const ingest::LaneCursor& cursor);
   void release(const pipeline::LaneLedger& ledger);

@@ -48,6 +48,7 @@ constexpr std::uint64_t kHeartbeatMs = 1000;
 constexpr std::size_t kSegmentsMax = 16384;
 constexpr std::size_t kRefusedMax = 4096;
 constexpr std::size_t kScanEntriesPerTurn = 512;
+constexpr std::uint64_t kResyncNsMax = 50 * kMs;  // then what is new waits for the next turn
 
 }  // namespace
 
@@ -152,6 +153,7 @@ void Sidecar::stop() {
 
 std::uint64_t Sidecar::turn() {
   const std::uint64_t now_ns = io::monotonic_ns();
+  resync_ns_ = 0;
   scan_some();
   look_at_suspects(now_ns);
   const Drain::Found found =
@@ -236,6 +238,10 @@ std::uint64_t Sidecar::wait_ns(Drain::Found found, std::uint64_t now_ns) {
 
 void Sidecar::take_up(const SegmentId& id) {
   if (by_id_.contains(id) || unfit_.contains(id) || abi_skew_.contains(id)) return;
+  if (resync_ns_ > kResyncNsMax) {
+    scan_wanted_ = true;
+    return;
+  }
   if (segments_.size() >= kSegmentsMax) {
     telemetry::log(LogLevel::error, "more segments than one daemon takes: some are not drained",
                    {{"limit", kSegmentsMax}});
@@ -273,8 +279,9 @@ void Sidecar::take_up(const SegmentId& id) {
                    {{"segment", id.hex()}, {"why", why}});
     return;
   }
-  std::vector<std::uint64_t> found_to(view->lanes().size());
-  if (!ack->adopted()) found_to = ingest::resync(*view, *ack);
+  const std::uint64_t began_ns = io::monotonic_ns();
+  const std::vector<std::uint64_t> found_to = ingest::resync(*view, *ack);
+  resync_ns_ += io::monotonic_ns() - began_ns;
   telemetry::log(LogLevel::info, "a producer is there",
                  {{"segment", id.hex()},
                   {"pid", view->producer_pid_untrusted()},

@@ -113,6 +113,7 @@ class Sidecar {
   bool flush_wanted_ = false;
   std::uint64_t batch_opened_ns_ = 0;  // 0: no batch is open
   std::uint64_t worked_ns_ = 0;
+  std::uint64_t resync_ns_ = 0;  // of this turn
   bool stopping_ = false;
   std::uint64_t turns_ = 0;
   Ended ended_;  // of segments that are over

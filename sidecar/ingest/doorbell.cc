@@ -25,6 +25,8 @@ Doorbell::~Doorbell() {
 std::uint64_t Doorbell::rest(std::uint64_t now_ns) {
   switch (stage_) {
     case Stage::awake: {
+      // One fence at a time: anybody may ring, as often as he likes.
+      if (fence_ != nullptr && !fence_->given) return kPollNs;
       // A wait that did not fire the last time is still armed, and queued for long.
       if (!loop_.futex_armed()) {
         armed_proven_ = loop_.arm_futex(state_.doorbell(), state_.doorbell_value(),

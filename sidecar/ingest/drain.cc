@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace otlpshm::ingest {
 
@@ -102,12 +103,20 @@ Drain::Found Drain::turn(const std::vector<Segment*>& segments, RecordSink& sink
         found = Found::records;
         break;
       case Found::not_now:
-        next_segment_ = index;  // it goes on where it was stopped
+        next_segment_ = index;
+        stopped_serial_ = segments[index]->serial;
         return Found::not_now;
     }
   }
   if (!segments.empty()) next_segment_ = (next_segment_ + 1) % segments.size();
   return found;
+}
+
+void Drain::give_share(Segment& segment) {
+  const bool was_stopped = segment.serial == std::exchange(stopped_serial_, 0);
+  if (was_stopped && segment.credit_bytes > 0) return;
+  const auto share = static_cast<std::int64_t>(segment_bytes_per_turn_);
+  segment.credit_bytes = std::min(segment.credit_bytes + share, share);
 }
 
 Drain::Found Drain::visit_segment(Segment& segment, RecordSink& sink) {
@@ -116,8 +125,7 @@ Drain::Found Drain::visit_segment(Segment& segment, RecordSink& sink) {
     segment.state = SegmentState::lost;
     return Found::nothing;
   }
-  const auto share = static_cast<std::int64_t>(segment_bytes_per_turn_);
-  segment.credit_bytes = std::min(segment.credit_bytes + share, share);
+  give_share(segment);
   Found found = Found::nothing;
   const std::uint32_t lanes = segment.control.lanes_open;
   for (std::uint32_t i = 0; i < lanes && segment.state == SegmentState::live; ++i) {

@@ -43,7 +43,8 @@ class Drain {
     not_now,  // the sink is full: more are there
   };
 
-  // One fair turn over all segments.
+  // One fair turn over all segments. After not_now the next turn goes on with the segment that was
+  // stopped, for what was left of its share.
   [[nodiscard]] Found turn(const std::vector<Segment*>& segments, RecordSink& sink);
 
   // Ends what a lost or quarantined segment still claims, so that the books close. Once.
@@ -51,6 +52,7 @@ class Drain {
 
  private:
   Found visit_segment(Segment& segment, RecordSink& sink);
+  void give_share(Segment& segment);
   Found visit_lane(Segment& segment, std::uint32_t lane, RecordSink& sink);
   struct Parsed {
     std::size_t bytes;  // of whole records; 0: the first one needs `bytes_needed`
@@ -61,6 +63,7 @@ class Drain {
 
   const std::uint64_t segment_bytes_per_turn_;
   std::size_t next_segment_ = 0;
+  std::uint64_t stopped_serial_ = 0;  // of the segment that a full sink stopped; 0: none
   std::unique_ptr<std::uint8_t[]> buffer_;
 };
 

@@ -14,21 +14,30 @@ namespace otlpshm::ingest {
 namespace {
 
 constexpr std::size_t kReadBytes = 64 * 1024;
+// Of all lanes together: a walk of about a second.
+constexpr std::uint64_t kStepsMax = 1 << 21;
 
 class Search {
  public:
-  Search(const SegmentView& view, std::uint32_t lane, std::uint64_t tail)
+  Search(const SegmentView& view, std::uint32_t lane, std::uint64_t tail, std::uint64_t* steps_left)
       : view_(view),
         lane_(lane),
         lane_bytes_(view.lanes()[lane].bytes),
         tail_(tail),
-        steps_left_(lane_bytes_ / sizeof(otlpshm_record_header)) {}
+        steps_left_(*steps_left) {}
 
-  // The release before the oldest record.
-  std::optional<model::LaneSettled> run() {
+  struct Found {
+    std::uint64_t position;
+    std::uint64_t sequence;
+  };
+
+  // The oldest whole record: it begins no further from the oldest byte than a record is long.
+  std::optional<Found> run() {
     std::vector<std::uint8_t> bytes(kReadBytes);
     std::uint64_t start = tail_ - lane_bytes_;
-    while (tail_ - start > sizeof(otlpshm_record_header)) {
+    const std::uint64_t end =
+        start + std::min<std::uint64_t>(lane_bytes_, OTLPSHM_RECORD_BYTES_MAX);
+    while (start < end && tail_ - start > sizeof(otlpshm_record_header)) {
       const auto count =
           static_cast<std::size_t>(std::min<std::uint64_t>(kReadBytes, tail_ - start));
       if (!view_.read_lane(lane_, start, {bytes.data(), count})) return std::nullopt;
@@ -37,7 +46,7 @@ class Search {
         otlpshm_record_header header;
         std::memcpy(&header, bytes.data() + at, sizeof header);
         if (is_frame(header, start + at) && leads_to_tail(header, start + at)) {
-          return settled_before(header, start + at);
+          return Found{start + at, header.sequence};
         }
         if (steps_left_ == 0) return std::nullopt;
       }
@@ -56,7 +65,7 @@ class Search {
     constexpr std::uint64_t kMask = OTLPSHM_RECORD_ALIGNMENT - 1;
     return position + ((header.size + kMask) & ~kMask);
   }
-  // A producer can lay out false starts: all of them together may cost one walk over the lane.
+  // A producer can lay out false starts.
   bool leads_to_tail(otlpshm_record_header header, std::uint64_t position) {
     for (;;) {
       if (steps_left_ == 0) return false;
@@ -72,20 +81,11 @@ class Search {
       }
     }
   }
-  static model::LaneSettled settled_before(const otlpshm_record_header& header,
-                                           std::uint64_t position) {
-    model::LaneSettled settled;
-    settled.release = position;
-    settled.sequence = header.sequence - 1;
-    settled.dropped_for(model::Reason::skipped) = settled.sequence;
-    return settled;
-  }
-
   const SegmentView& view_;
   const std::uint32_t lane_;
   const std::uint64_t lane_bytes_;
   const std::uint64_t tail_;
-  std::uint64_t steps_left_;
+  std::uint64_t& steps_left_;
 };
 
 }  // namespace
@@ -94,14 +94,21 @@ std::vector<std::uint64_t> resync(const SegmentView& view, Ack& ack) {
   std::vector<std::uint64_t> found_to(view.lanes().size());
   ControlUntrusted control;
   if (!view.load_control(&control)) return found_to;  // the drain finds it lost
+  std::uint64_t steps_left = kStepsMax;
   for (std::uint32_t lane = 0; lane < control.lanes_open; ++lane) {
     const std::uint64_t tail = control.tail[lane];
-    if (tail % OTLPSHM_RECORD_ALIGNMENT != 0) continue;
-    if (tail > view.lanes()[lane].bytes) {
-      const auto settled = Search(view, lane, tail).run();
-      if (!settled) continue;
+    model::LaneSettled settled = ack.settled(lane);
+    if (tail % OTLPSHM_RECORD_ALIGNMENT != 0 || tail < settled.release) continue;
+    const bool is_lost = tail - settled.release > view.lanes()[lane].bytes;
+    if (ack.adopted() && !is_lost) continue;
+    if (is_lost) {
+      const auto oldest = Search(view, lane, tail, &steps_left).run();
+      if (!oldest || oldest->sequence <= settled.sequence) continue;
+      settled.dropped_for(model::Reason::skipped) += oldest->sequence - 1 - settled.sequence;
+      settled.release = oldest->position;
+      settled.sequence = oldest->sequence - 1;
       // A truncated ack shows at the next release.
-      [[maybe_unused]] const bool told = ack.release(lane, *settled);
+      [[maybe_unused]] const bool told = ack.release(lane, settled);
     }
     found_to[lane] = tail;
   }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // resync.h: finds the records of a segment again whose ack is lost, by their position echo.
+//   Bound  the first record of a lane is looked for in as many bytes as a record may have, and all
+//          lanes' chains have two million records.
 //   Never  guesses: a chain of records must lead from the first one found exactly to tail.
 //   Loses  the counts of what had settled: those sequences are counted as skipped.
 #ifndef OTLPSHM_INGEST_RESYNC_H
@@ -13,9 +15,10 @@
 
 namespace otlpshm::ingest {
 
-// For an ack that was made anew. A lane in its first lap begins at 0; one that has wrapped gets the
-// release of its oldest whole record. Returns LaneCursor::found_to of each lane. Where no record is
-// found the lane stays at 0, and the drain sees a cursor that contradicts itself.
+// For an ack that was made anew, and for one whose daemon died before its producer had caught up
+// with it. A lane in its first lap begins at 0; one whose release is more than a lap behind gets
+// that of its oldest whole record. Returns LaneCursor::found_to of each lane. Where no record is
+// found the lane stays as it is, and the drain sees a cursor that contradicts itself.
 [[nodiscard]] std::vector<std::uint64_t> resync(const SegmentView& view, Ack& ack);
 
 }  // namespace otlpshm::ingest

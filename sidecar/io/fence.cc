@@ -6,17 +6,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cassert>
 #include <utility>
 
 #include "io/quiet_thread.h"
 
 namespace otlpshm::io {
-namespace {
-
-constexpr size_t kWaitingMax = 64;
-
-}  // namespace
 
 Fence::Fence(Finished finished) : finished_(std::move(finished)) {
   thread_ = start_quiet_thread("otlpshm-fence", [this] { run(); });
@@ -34,7 +28,6 @@ Fence::~Fence() {
 void Fence::request(Done done) {
   {
     std::lock_guard lock(mutex_);
-    assert(waiting_.size() < kWaitingMax);
     waiting_.push_back(std::move(done));
   }
   changed_.notify_all();

@@ -2,6 +2,7 @@
 // fence.h: full memory barriers on every running CPU, made in a thread because they take 8-30 ms.
 //   Owns   its thread.     Never  blocks the caller of request().
 //   Loses  nothing: each request is answered; true only by a barrier that began after it.
+//   Bound  its caller's: one who waits for an answer before the next request has one here.
 #ifndef OTLPSHM_IO_FENCE_H
 #define OTLPSHM_IO_FENCE_H
 

@@ -56,6 +56,20 @@ TEST_CASE("doorbell: it publishes an odd epoch, looks again, and only then sleep
   CHECK_FALSE(state->asleep());  // nobody rings for a daemon that is gone
 }
 
+TEST_CASE("doorbell: who rings without end makes one fence at a time, and it sleeps after him") {
+  SharedDirectory directory;
+  std::string error;
+  const auto state = StateFile::open(directory.fd(), &error);
+  REQUIRE(state != nullptr);
+  const auto loop = make_loop();
+  Doorbell doorbell(*loop, *state);
+  for (int i = 0; i < 5000; ++i) {
+    (void)doorbell.rest(io::monotonic_ns());
+    doorbell.wake();
+  }
+  CHECK(fall_asleep(*loop, doorbell) > 1);
+}
+
 TEST_CASE("doorbell: a ring through a read-only mapping wakes it, once for each sleep") {
   SharedDirectory directory;
   std::string error;

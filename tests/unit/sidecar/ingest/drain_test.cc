@@ -93,6 +93,22 @@ TEST_CASE("drain: a busy producer does not keep a quiet one waiting") {
   CHECK(busy.segment.cursors[0].sequence == 2000);
 }
 
+TEST_CASE("drain: a busy producer has no more than its share where the sink is what is slow") {
+  SharedDirectory directory;
+  IngestRig busy({1 << 20}, 65536, 1, &directory);
+  IngestRig quiet({1 << 20}, 65536, 2, &directory);
+  for (std::uint64_t i = 1; i <= 2000; ++i) busy.writer.commit(0, full_span(i), header_for(i));
+  quiet.writer.commit(0, ids(1));
+  const std::vector<ingest::Segment*> both = {&busy.segment, &quiet.segment};
+  RecordingSink sink;
+  while (quiet.segment.cursors[0].sequence == 0) {
+    sink.room = 20;
+    REQUIRE(busy.segment.cursors[0].sequence < 2000);
+    (void)busy.drain.turn(both, sink);
+  }
+  CHECK(busy.segment.cursors[0].position < 65536 + 1024);
+}
+
 TEST_CASE("drain: a record of an impossible size is skipped with all behind it, and counted") {
   for (const std::uint32_t size : {1u, 80u, 4194305u, 70000u, UINT32_MAX}) {
     IngestRig rig({65536});

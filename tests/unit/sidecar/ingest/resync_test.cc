@@ -73,6 +73,41 @@ TEST_CASE("resync: a producer that goes on from the release that it knows is not
   }
 }
 
+TEST_CASE("resync: a daemon that dies before its producer has caught up leaves no quarantine") {
+  LostAck rig;
+  rig.lose();
+  while (rig.writer.position(0) + 512 < rig.segment.cursors[0].found_to + 40000) rig.commit();
+  const std::uint64_t skipped_before = rig.segment.ack->settled(0).sequence;
+  std::string why;
+  rig.segment.ack.reset();
+  rig.segment.ack = ingest::Ack::open(rig.directory.fd(), rig.writer.id(), 1, &why);
+  REQUIRE(rig.segment.ack != nullptr);
+  REQUIRE(rig.segment.ack->adopted());
+  const std::uint64_t found_to = ingest::resync(*rig.segment.view, *rig.segment.ack)[0];
+  CHECK(found_to == rig.writer.position(0));
+  model::LaneSettled settled = rig.segment.ack->settled(0);
+  CHECK(settled.dropped_for(model::Reason::skipped) > skipped_before);
+  CHECK(settled.dropped_for(model::Reason::skipped) == settled.sequence);
+  rig.segment.cursors[0] = {settled.release, settled.sequence, 0, found_to};
+  while (rig.turn() == ingest::Drain::Found::records) {
+  }
+  CHECK(rig.segment.state == ingest::SegmentState::live);
+  CHECK(rig.sink.bodies[0].size() == rig.writer.sequence(0) - settled.sequence);
+}
+
+TEST_CASE("resync: an ack that fits is left as it is") {
+  IngestRig rig({65536});
+  rig.writer.commit(0, ids(1));
+  (void)rig.turn();
+  rig.release_all();
+  std::string why;
+  rig.segment.ack.reset();
+  rig.segment.ack = ingest::Ack::open(rig.directory.fd(), rig.writer.id(), 1, &why);
+  REQUIRE(rig.segment.ack != nullptr);
+  CHECK(ingest::resync(*rig.segment.view, *rig.segment.ack)[0] == 0);
+  CHECK(rig.segment.ack->settled(0).exported == 1);
+}
+
 TEST_CASE("resync: beyond a lap more the producer contradicts itself") {
   LostAck rig;
   rig.lose();

@@ -163,6 +163,15 @@ TEST_CASE("batch: its end times are evenly taken") {
   for (std::size_t i = 0; i < samples.size(); ++i) CHECK(samples[i] == 4 * i);
 }
 
+TEST_CASE("scopes: long ones that nobody uses any more are forgotten before they are many") {
+  Rig rig;
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = std::to_string(i) + std::string(1 << 20, 'n');
+    CHECK(rig.scopes.intern(view(resource_row(name)), view(scope_row("s"))) != nullptr);
+    CHECK(rig.scopes.size() < 8);
+  }
+}
+
 TEST_CASE("scopes: equal bytes are one scope, and unused ones are forgotten") {
   Rig rig;
   const ScopeRef one = rig.scope("r", "s");
