@@ -37,6 +37,12 @@
 /* What runs seldom stays out of the way of what runs for every span. */
 #define SELDOM __attribute__((noinline, cold))
 
+/* Of a span that records nothing: for children and carriers. */
+struct span_carried {
+  struct otlpshm_context context;
+  char trace_state[OTLPSHM_TRACESTATE_BYTES + 1]; /* where it is not its parent's */
+};
+
 struct __attribute__((may_alias)) span {
   struct otlpshm_writer* writer;         /* null: nothing is recorded */
   struct otlpshm_attachment* attachment; /* the writer's at the start: it may be reopened since */
@@ -72,10 +78,7 @@ struct __attribute__((may_alias)) span {
   uint32_t links_dropped;
   uint32_t reserved;
   union {
-    struct { /* of a span that records nothing: for children and carriers */
-      struct otlpshm_context context;
-      char trace_state[OTLPSHM_TRACESTATE_BYTES + 1]; /* where it is not its parent's */
-    } carried;
+    struct span_carried carried;
     uint8_t inline_bytes[1024 - 176];
   };
 };
