@@ -15,8 +15,8 @@
 #define SHORT_VALUE_BYTES 56u
 #define AROUND_SHORT_KEY 4u   /* two tags, two lengths */
 #define AROUND_SHORT_VALUE 4u /* likewise */
-#define SHORT_BYTES_MAX \
-  (AROUND_SHORT_KEY + SHORT_KEY_BYTES + AROUND_SHORT_VALUE + SHORT_VALUE_BYTES)
+#define SHORT_VARINT_BYTES 13u
+#define SHORT_DOUBLE_BYTES 11u
 
 static void drop(struct span* span) {
   ++span->attributes_dropped;
@@ -146,12 +146,12 @@ static inline uint32_t head(unsigned outer, size_t outer_bytes, unsigned inner,
   return outer | (uint32_t)outer_bytes << 8 | inner << 16 | (uint32_t)inner_bytes << 24;
 }
 
-/* Where the value of a short attribute is written: after its key. Null when the key is not short
- * enough, or not ASCII; nothing is taken until finish_short. Where there is less room than any
- * short attribute may need, the plain call serves. */
-static inline uint8_t* start_short(struct span* span, const char* key, size_t key_bytes) {
+/* Where the value of a short attribute, of so many bytes, is written: after its key. Null when it
+ * is not short enough, or not ASCII; nothing is taken until finish_short. */
+static inline uint8_t* start_short(struct span* span, const char* key, size_t key_bytes,
+                                   size_t value_bytes) {
   if (key == NULL || key_bytes - 1 >= SHORT_KEY_BYTES - 1 ||
-      span->limit - span->used < SHORT_BYTES_MAX) {
+      span->limit - span->used < AROUND_SHORT_KEY + key_bytes + value_bytes) {
     return NULL;
   }
   uint8_t* at = span->bytes + span->used;
@@ -206,7 +206,7 @@ void otlpshm_span_set_string(struct otlpshm_span* public_span, const char* key, 
   struct span* span = recording(public_span);
   if (span == NULL) return;
   if (is_short_text(span, value, value_bytes)) {
-    uint8_t* at = start_short(span, key, key_bytes);
+    uint8_t* at = start_short(span, key, key_bytes, AROUND_SHORT_VALUE + value_bytes);
     if (at != NULL) at = put_short_text(at, value, value_bytes);
     if (at != NULL) {
       finish_short(span, key_bytes, at, hash_key(key, key_bytes));
@@ -220,7 +220,7 @@ void otlpshm_span_set_int(struct otlpshm_span* public_span, const char* key, siz
                           int64_t value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes);
+  uint8_t* at = start_short(span, key, key_bytes, SHORT_VARINT_BYTES);
   if (at != NULL) {
     finish_short(span, key_bytes, put_short_varint(at, ANY_INT, (uint64_t)value),
                  hash_key(key, key_bytes));
@@ -233,7 +233,7 @@ void otlpshm_span_set_double(struct otlpshm_span* public_span, const char* key, 
                              double value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes);
+  uint8_t* at = start_short(span, key, key_bytes, SHORT_DOUBLE_BYTES);
   if (at != NULL) {
     finish_short(span, key_bytes, put_short_double(at, value), hash_key(key, key_bytes));
     return;
@@ -245,7 +245,7 @@ void otlpshm_span_set_bool(struct otlpshm_span* public_span, const char* key, si
                            int value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes);
+  uint8_t* at = start_short(span, key, key_bytes, SHORT_VARINT_BYTES);
   if (at != NULL) {
     finish_short(span, key_bytes, put_short_varint(at, ANY_BOOL, value != 0),
                  hash_key(key, key_bytes));
