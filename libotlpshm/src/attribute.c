@@ -137,10 +137,7 @@ static SELDOM void set_bool(struct span* span, const char* key, size_t key_bytes
 
 /* ---- short ones ----------------------------------------------------------------------------- */
 
-/* Tags and lengths that stand together are one store. */
-static inline void put_word(uint8_t* at, uint32_t word) {
-  memcpy(at, &word, sizeof word);
-}
+/* Tags and lengths that stand together are one store: put_fixed32 writes them. */
 static inline uint32_t head(unsigned outer, size_t outer_bytes, unsigned inner,
                             size_t inner_bytes) {
   return outer | (uint32_t)outer_bytes << 8 | inner << 16 | (uint32_t)inner_bytes << 24;
@@ -162,8 +159,8 @@ static inline uint8_t* start_short(struct span* span, const char* key, size_t ke
 static inline void finish_short(struct span* span, size_t key_bytes, const uint8_t* end,
                                 uint8_t hash) {
   uint8_t* at = span->bytes + span->used;
-  put_word(at, head(TAG(SPAN_ATTRIBUTES, WIRE_BYTES), (size_t)(end - at - 2),
-                    TAG(KEY_VALUE_KEY, WIRE_BYTES), key_bytes));
+  (void)put_fixed32(at, head(TAG(SPAN_ATTRIBUTES, WIRE_BYTES), (size_t)(end - at - 2),
+                             TAG(KEY_VALUE_KEY, WIRE_BYTES), key_bytes));
   if (!key_seen(span, hash) &&
       span->attribute_count < load_relaxed_u32(&span->writer->limits.attribute_count_max)) {
     see_key(span, hash);
@@ -175,9 +172,8 @@ static inline void finish_short(struct span* span, size_t key_bytes, const uint8
 }
 
 static inline uint8_t* put_short_text(uint8_t* at, const char* text, size_t bytes) {
-  put_word(at,
-           head(TAG(KEY_VALUE_VALUE, WIRE_BYTES), bytes + 2, TAG(ANY_STRING, WIRE_BYTES), bytes));
-  at += AROUND_SHORT_VALUE;
+  at = put_fixed32(
+      at, head(TAG(KEY_VALUE_VALUE, WIRE_BYTES), bytes + 2, TAG(ANY_STRING, WIRE_BYTES), bytes));
   return (copy_short(at, text, bytes) & NOT_ASCII) == 0 ? at + bytes : NULL;
 }
 
@@ -190,8 +186,8 @@ static inline uint8_t* put_short_varint(uint8_t* at, unsigned field, uint64_t wo
 }
 
 static inline uint8_t* put_short_double(uint8_t* at, double value) {
-  put_word(at, head(TAG(KEY_VALUE_VALUE, WIRE_BYTES), 1 + sizeof value,
-                    TAG(ANY_DOUBLE, WIRE_FIXED64), 0));
+  (void)put_fixed32(at, head(TAG(KEY_VALUE_VALUE, WIRE_BYTES), 1 + sizeof value,
+                             TAG(ANY_DOUBLE, WIRE_FIXED64), 0));
   memcpy(at + 3, &value, sizeof value);
   return at + 3 + sizeof value;
 }

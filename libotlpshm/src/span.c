@@ -397,9 +397,9 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
 
   const uint32_t generation = writer == NULL ? 0 : load_acquire_u32(&writer->generation);
   struct otlpshm_attachment* attachment =
-      writer == NULL ? NULL : load_relaxed_pointer(&writer->attachment);
-  if ((generation & 1) == 0 || !can_record(attachment, options->flags)) {
-    if ((generation & 1) != 0) count_unrecorded(writer, attachment, parent);
+      (generation & 1) == 0 ? NULL : load_relaxed_pointer(&writer->attachment);
+  if (!can_record(attachment, options->flags)) {
+    count_unrecorded(writer, attachment, parent);
     start_nothing(span, parent);
     return;
   }
