@@ -151,17 +151,26 @@ TEST_CASE("attach: a file system that is three quarters full gets no segment") {
   CHECK(status == 0);
 }
 
+// Runs it in a process that can open nothing.
+void without_descriptors(const std::function<void()>& body) {
+  rlimit before = {};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none = {0, before.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  body();
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+}
+
 TEST_CASE("attach: a directory that cannot be opened for want of descriptors counts its drops") {
   const PrivateDirectory directory;
   in_child([&] {
-    rlimit before = {};
-    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
-    const rlimit none = {0, before.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    otlpshm_writer* writer = open_writer(directory.path());
-    const int status = otlpshm_writer_status(writer);
-    (void)write_span(writer);
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    otlpshm_writer* writer = nullptr;
+    int status = OTLPSHM_OK;
+    without_descriptors([&] {
+      writer = open_writer(directory.path());
+      status = otlpshm_writer_status(writer);
+      (void)write_span(writer);
+    });
     REQUIRE(status == OTLPSHM_ERROR_SYSTEM);
     REQUIRE(stats_of(writer).dropped[otlpshm_drop_no_segment] == 1);
   });
@@ -170,29 +179,28 @@ TEST_CASE("attach: a directory that cannot be opened for want of descriptors cou
 TEST_CASE("attach: without a segment nothing is missed that the sampler would not have kept") {
   const PrivateDirectory directory;
   in_child([&] {
-    rlimit before = {};
-    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
-    const rlimit none = {0, before.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
     otlpshm_writer_options options{};
     options.size = sizeof options;
     options.directory = directory.path().c_str();
     options.sampler = OTLPSHM_SAMPLER_PARENT_BASED_ALWAYS_ON;
-    otlpshm_writer* writer = open_writer(options);
+    otlpshm_writer* writer = nullptr;
     otlpshm_context unsampled{};
     unsampled.trace_id[0] = unsampled.span_id[0] = 1;
     otlpshm_start_options start{};
     start.size = sizeof start;
     start.parent = &unsampled;
     otlpshm_span span;
-    otlpshm_span_start(writer, &span, "child", 5, &start);
-    (void)otlpshm_span_end(&span);
-    const std::uint64_t of_unsampled = stats_of(writer).dropped[otlpshm_drop_no_segment];
-    unsampled.trace_flags = OTLPSHM_TRACE_FLAG_SAMPLED;
-    otlpshm_span_start(writer, &span, "child", 5, &start);
-    (void)otlpshm_span_end(&span);
-    (void)write_span(writer);
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    std::uint64_t of_unsampled = 0;
+    without_descriptors([&] {
+      writer = open_writer(options);
+      otlpshm_span_start(writer, &span, "child", 5, &start);
+      (void)otlpshm_span_end(&span);
+      of_unsampled = stats_of(writer).dropped[otlpshm_drop_no_segment];
+      unsampled.trace_flags = OTLPSHM_TRACE_FLAG_SAMPLED;
+      otlpshm_span_start(writer, &span, "child", 5, &start);
+      (void)otlpshm_span_end(&span);
+      (void)write_span(writer);
+    });
     REQUIRE(of_unsampled == 0);
     REQUIRE(stats_of(writer).dropped[otlpshm_drop_no_segment] == 2);
     REQUIRE(stats_of(writer).ended == 2);

@@ -27,6 +27,14 @@ std::unique_ptr<io::Loop> make_loop() {
   return loop;
 }
 
+std::unique_ptr<StateFile> make_state(const SharedDirectory& directory) {
+  std::string error;
+  auto state = StateFile::open(directory.fd(), &error);
+  INFO(error);
+  REQUIRE(state != nullptr);
+  return state;
+}
+
 // Turns and rests until it sleeps for long; how many turns it took.
 int fall_asleep(io::Loop& loop, Doorbell& doorbell) {
   for (int turns = 1; turns < 2000; ++turns) {
@@ -39,9 +47,7 @@ int fall_asleep(io::Loop& loop, Doorbell& doorbell) {
 
 TEST_CASE("doorbell: it publishes an odd epoch, looks again, and only then sleeps") {
   SharedDirectory directory;
-  std::string error;
-  const auto state = StateFile::open(directory.fd(), &error);
-  REQUIRE(state != nullptr);
+  const auto state = make_state(directory);
   const auto loop = make_loop();
   {
     Doorbell doorbell(*loop, *state);
@@ -58,9 +64,7 @@ TEST_CASE("doorbell: it publishes an odd epoch, looks again, and only then sleep
 
 TEST_CASE("doorbell: who rings without end makes one fence at a time, and it sleeps after him") {
   SharedDirectory directory;
-  std::string error;
-  const auto state = StateFile::open(directory.fd(), &error);
-  REQUIRE(state != nullptr);
+  const auto state = make_state(directory);
   const auto loop = make_loop();
   Doorbell doorbell(*loop, *state);
   for (int i = 0; i < 5000; ++i) {
@@ -72,9 +76,7 @@ TEST_CASE("doorbell: who rings without end makes one fence at a time, and it sle
 
 TEST_CASE("doorbell: a ring through a read-only mapping wakes it, once for each sleep") {
   SharedDirectory directory;
-  std::string error;
-  const auto state = StateFile::open(directory.fd(), &error);
-  REQUIRE(state != nullptr);
+  const auto state = make_state(directory);
   const int fd = ::openat(directory.fd(), "state", O_RDONLY);
   const auto* const seen = static_cast<const otlpshm_state*>(
       ::mmap(nullptr, OTLPSHM_STATE_FILE_BYTES, PROT_READ, MAP_SHARED, fd, 0));

@@ -76,14 +76,22 @@ TEST_CASE("drain: what the sink does not take stays, and comes again") {
   for (std::uint64_t i = 1; i <= 10; ++i) CHECK(rig.sink.bodies[0][i - 1] == full_span(i));
 }
 
-TEST_CASE("drain: a busy producer does not keep a quiet one waiting") {
+// 2000 spans of one producer stand before the only span of another.
+struct BusyAndQuiet {
+  BusyAndQuiet() {
+    for (std::uint64_t i = 1; i <= 2000; ++i) busy.writer.commit(0, full_span(i), header_for(i));
+    quiet.writer.commit(0, ids(1));
+  }
   SharedDirectory directory;
-  IngestRig busy({1 << 20}, 65536, 1, &directory);
-  IngestRig quiet({1 << 20}, 65536, 2, &directory);
-  for (std::uint64_t i = 1; i <= 2000; ++i) busy.writer.commit(0, full_span(i), header_for(i));
-  quiet.writer.commit(0, ids(1));
+  IngestRig busy{{1 << 20}, 65536, 1, &directory};
+  IngestRig quiet{{1 << 20}, 65536, 2, &directory};
   const std::vector<ingest::Segment*> both = {&busy.segment, &quiet.segment};
   RecordingSink sink;
+};
+
+TEST_CASE("drain: a busy producer does not keep a quiet one waiting") {
+  BusyAndQuiet rig;
+  auto& [directory, busy, quiet, both, sink] = rig;
   CHECK(busy.drain.turn(both, sink) == Found::records);
   CHECK(quiet.segment.cursors[0].sequence == 1);
   CHECK(busy.segment.cursors[0].position < 65536 + 1024);  // its share, and a record begun in it
@@ -94,13 +102,8 @@ TEST_CASE("drain: a busy producer does not keep a quiet one waiting") {
 }
 
 TEST_CASE("drain: a busy producer has no more than its share where the sink is what is slow") {
-  SharedDirectory directory;
-  IngestRig busy({1 << 20}, 65536, 1, &directory);
-  IngestRig quiet({1 << 20}, 65536, 2, &directory);
-  for (std::uint64_t i = 1; i <= 2000; ++i) busy.writer.commit(0, full_span(i), header_for(i));
-  quiet.writer.commit(0, ids(1));
-  const std::vector<ingest::Segment*> both = {&busy.segment, &quiet.segment};
-  RecordingSink sink;
+  BusyAndQuiet rig;
+  auto& [directory, busy, quiet, both, sink] = rig;
   while (quiet.segment.cursors[0].sequence == 0) {
     sink.room = 20;
     REQUIRE(busy.segment.cursors[0].sequence < 2000);
