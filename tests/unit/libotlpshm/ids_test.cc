@@ -62,13 +62,32 @@ TEST_CASE("ids: seeding again never sets the count back, for a handler may have 
 TEST_CASE("ids: every bit of an id is set in about half of them") {
   struct otlpshm_thread thread {};
   otlpshm_ids_seed(&thread);
-  std::vector<std::uint64_t> ids;
-  add_ids(&thread, 20'000, ids);
-  for (unsigned bit = 0; bit < 64; ++bit) {
-    const auto set = std::count_if(ids.begin(), ids.end(),
-                                   [bit](std::uint64_t id) { return (id >> bit & 1) != 0; });
-    CHECK(set > 9'000);
-    CHECK(set < 11'000);
+  std::vector<otlpshm_ids> all(20'000);
+  for (otlpshm_ids& ids : all) ids = otlpshm_ids_of_root(&thread);
+  const auto about_half = [&all](auto word_of) {
+    for (unsigned bit = 0; bit < 64; ++bit) {
+      const auto set = std::count_if(all.begin(), all.end(), [&](const otlpshm_ids& ids) {
+        return (word_of(ids) >> bit & 1) != 0;
+      });
+      CHECK(set > 9'000);
+      CHECK(set < 11'000);
+    }
+  };
+  about_half([](const otlpshm_ids& ids) { return ids.span; });
+  about_half([](const otlpshm_ids& ids) { return ids.trace[0]; });
+  about_half([](const otlpshm_ids& ids) { return ids.trace[1]; });
+}
+
+TEST_CASE("ids: no trace id is 0, whatever the keys") {
+  struct otlpshm_thread thread {};
+  for (int i = 0; i < 100; ++i) {
+    otlpshm_ids_seed(&thread);
+    CHECK(thread.keys[1] != thread.keys[2]);
+    for (const std::uint64_t key : {thread.keys[1], thread.keys[2]}) {
+      std::uint64_t trace[2];
+      otlpshm_ids_of_trace(&thread, key, trace);  // of the span that makes one word 0
+      CHECK((trace[0] == 0) != (trace[1] == 0));
+    }
   }
 }
 
