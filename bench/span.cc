@@ -297,7 +297,8 @@ void measure_kernel_clock(const Options& options, std::vector<Value>& out) {
     bursts.add("floor", floor);
     bursts.add("ratio", w5 / floor);
     bursts.add("w0", burst_ns([&] { emit_w0(writer); }));
-    bursts.add("unsampled", burst_ns([&] { (void)emit_w5(unsampled); }));
+    bursts.add("unsampled", burst_ns([&] { emit_w0(unsampled); }));
+    bursts.add("unsampled_w5", burst_ns([&] { (void)emit_w5(unsampled); }));
     path.wait_for_room(3 * kBurst);
     bursts.add("w20", burst_ns([&] { emit_w20(writer); }, kBurst / 4));
   });
@@ -316,6 +317,8 @@ void measure_kernel_clock(const Options& options, std::vector<Value>& out) {
                          {"span_w20_cpu_ns", of.of("w20"), "ns"},
                          {"span_attribute_cpu_ns", (of.of("w20") - of.of("w0")) / 20, "ns"},
                          {"span_unsampled_cpu_ns", of.of("unsampled"), "ns"},
+                         {"span_unsampled_least_cpu_ns", of.least("unsampled"), "ns"},
+                         {"span_unsampled_w5_cpu_ns", of.of("unsampled_w5"), "ns"},
                          {"span_first_lap_cpu_ns", laps.ns, "ns"},
                          {"span_allocations", counted.allocations, "per 10^6 spans"},
                          {"span_syscalls", counted.syscalls, "per 10^6 spans"}});

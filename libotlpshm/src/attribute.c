@@ -10,11 +10,8 @@
 #include "text.h"
 #include "writer.h"
 
-/* A key and a value below these sizes have lengths of one byte, up to the whole KeyValue's. */
-#define SHORT_KEY_BYTES 64u
-#define SHORT_VALUE_BYTES 56u
-#define AROUND_SHORT_KEY 4u   /* two tags, two lengths */
-#define AROUND_SHORT_VALUE 4u /* likewise */
+#define AROUND_KEY 4u   /* two tags, two lengths */
+#define AROUND_VALUE 4u /* likewise */
 #define SHORT_VARINT_BYTES 13u
 #define SHORT_DOUBLE_BYTES 11u
 
@@ -59,12 +56,12 @@ static SELDOM void take(struct span* span, const uint8_t* end, const uint8_t* ke
     otlpshm_span_splice(span, offset, bytes, 0);
     return;
   }
-  if (span->attribute_count >= load_relaxed_u32(&span->writer->limits.attribute_count_max)) {
+  if (span->attributes_left == 0) {
     drop(span);
     return;
   }
   see_key(span, hash);
-  ++span->attribute_count;
+  --span->attributes_left;
   span->used = (uint32_t)(end - span->bytes);
 }
 
@@ -137,75 +134,81 @@ static SELDOM void set_bool(struct span* span, const char* key, size_t key_bytes
 
 /* ---- short ones ----------------------------------------------------------------------------- */
 
-/* Tags and lengths that stand together are one store: put_fixed32 writes them. */
+/* Tags and lengths that stand together are one store: put_fixed32 writes them. Multiplied, not
+ * shifted: the lengths fit their bytes, and one instruction puts each where it belongs. */
 static inline uint32_t head(unsigned outer, size_t outer_bytes, unsigned inner,
                             size_t inner_bytes) {
-  return outer | (uint32_t)outer_bytes << 8 | inner << 16 | (uint32_t)inner_bytes << 24;
+  return (outer | inner << 16) + (uint32_t)outer_bytes * 0x100u +
+         (uint32_t)inner_bytes * 0x1000000u;
 }
 
-/* Where the value of a short attribute, of so many bytes, is written: after its key. Null when it
- * is not short enough, or not ASCII; nothing is taken until finish_short. */
-static inline uint8_t* start_short(struct span* span, const char* key, size_t key_bytes,
-                                   size_t value_bytes) {
-  if (key == NULL || key_bytes - 1 >= SHORT_KEY_BYTES - 1 ||
-      span->limit - span->used < AROUND_SHORT_KEY + key_bytes + value_bytes) {
-    return NULL;
-  }
-  uint8_t* at = span->bytes + span->used;
-  if ((copy_short(at + AROUND_SHORT_KEY, key, key_bytes) & NOT_ASCII) != 0) return NULL;
-  return at + AROUND_SHORT_KEY + key_bytes;
-}
-
-static inline void finish_short(struct span* span, size_t key_bytes, const uint8_t* end,
-                                uint8_t hash) {
-  uint8_t* at = span->bytes + span->used;
-  (void)put_fixed32(at, head(TAG(SPAN_ATTRIBUTES, WIRE_BYTES), (size_t)(end - at - 2),
-                             TAG(KEY_VALUE_KEY, WIRE_BYTES), key_bytes));
-  if (!key_seen(span, hash) &&
-      span->attribute_count < load_relaxed_u32(&span->writer->limits.attribute_count_max)) {
-    see_key(span, hash);
-    ++span->attribute_count;
-    span->used = (uint32_t)(end - span->bytes);
-    return;
-  }
-  take(span, end, at + AROUND_SHORT_KEY, key_bytes, hash);
-}
-
-static inline uint8_t* put_short_text(uint8_t* at, const char* text, size_t bytes) {
-  at = put_fixed32(
-      at, head(TAG(KEY_VALUE_VALUE, WIRE_BYTES), bytes + 2, TAG(ANY_STRING, WIRE_BYTES), bytes));
-  return (copy_short(at, text, bytes) & NOT_ASCII) == 0 ? at + bytes : NULL;
-}
-
-static inline uint8_t* put_short_varint(uint8_t* at, unsigned field, uint64_t word) {
-  uint8_t* end = put_varint(at + 3, word);
-  at[0] = TAG(KEY_VALUE_VALUE, WIRE_BYTES);
-  at[1] = (uint8_t)(end - at - 2);
-  at[2] = TAG(field, WIRE_VARINT);
-  return end;
-}
-
-static inline uint8_t* put_short_double(uint8_t* at, double value) {
-  (void)put_fixed32(at, head(TAG(KEY_VALUE_VALUE, WIRE_BYTES), 1 + sizeof value,
-                             TAG(ANY_DOUBLE, WIRE_FIXED64), 0));
-  memcpy(at + 3, &value, sizeof value);
-  return at + 3 + sizeof value;
+static inline bool is_short_key(const char* key, size_t bytes) {
+  return key != NULL && bytes - 1 < SHORT_KEY_BYTES_MAX;
 }
 
 static inline bool is_short_text(const struct span* span, const char* text, size_t bytes) {
-  return text != NULL && bytes <= SHORT_VALUE_BYTES &&
-         bytes <= load_relaxed_u32(&span->writer->limits.attribute_value_length_max);
+  return text != NULL && bytes <= span->short_value_max;
+}
+
+/* The field of a short attribute stands at span->used: takes it into the span. */
+static inline void take_short(struct span* span, size_t key_bytes, size_t value_bytes,
+                              uint8_t hash) {
+  const uint64_t seen = span->keys_seen[hash >> 6];
+  const uint64_t with_this = seen | UINT64_C(1) << (hash & 63);
+  if (LIKELY(with_this != seen && span->attributes_left != 0)) {
+    span->keys_seen[hash >> 6] = with_this;
+    --span->attributes_left;
+    span->used += (uint32_t)(AROUND_KEY + key_bytes + value_bytes);
+    return;
+  }
+  const uint8_t* at = span->bytes + span->used + AROUND_KEY;
+  take(span, at + key_bytes + value_bytes, at, key_bytes, hash);
+}
+
+static inline uint64_t put_short_key(uint8_t* at, const char* key, size_t key_bytes,
+                                     size_t value_bytes) {
+  (void)put_fixed32(at, head(TAG(SPAN_ATTRIBUTES, WIRE_BYTES), key_bytes + value_bytes + 2,
+                             TAG(KEY_VALUE_KEY, WIRE_BYTES), key_bytes));
+  return copy_short(at + AROUND_KEY, key, key_bytes);
+}
+
+static inline uint64_t put_short_text(uint8_t* at, const char* text, size_t bytes) {
+  (void)put_fixed32(
+      at, head(TAG(KEY_VALUE_VALUE, WIRE_BYTES), bytes + 2, TAG(ANY_STRING, WIRE_BYTES), bytes));
+  return copy_short(at + AROUND_VALUE, text, bytes);
+}
+
+/* Returns the bytes of the value's field. */
+static inline size_t put_short_varint(uint8_t* at, unsigned field, uint64_t word) {
+  const uint8_t* end = put_varint(at + 3, word);
+  at[0] = TAG(KEY_VALUE_VALUE, WIRE_BYTES);
+  at[1] = (uint8_t)(end - at - 2);
+  at[2] = TAG(field, WIRE_VARINT);
+  return (size_t)(end - at);
+}
+
+static inline size_t put_short_double(uint8_t* at, double value) {
+  (void)put_fixed32(at, head(TAG(KEY_VALUE_VALUE, WIRE_BYTES), 1 + sizeof value,
+                             TAG(ANY_DOUBLE, WIRE_FIXED64), 0));
+  memcpy(at + 3, &value, sizeof value);
+  return 3 + sizeof value;
+}
+
+static inline bool has_short_room(const struct span* span, size_t bytes) {
+  return span->limit - span->used >= bytes;
 }
 
 void otlpshm_span_set_string(struct otlpshm_span* public_span, const char* key, size_t key_bytes,
                              const char* value, size_t value_bytes) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  if (is_short_text(span, value, value_bytes)) {
-    uint8_t* at = start_short(span, key, key_bytes, AROUND_SHORT_VALUE + value_bytes);
-    if (at != NULL) at = put_short_text(at, value, value_bytes);
-    if (at != NULL) {
-      finish_short(span, key_bytes, at, hash_key(key, key_bytes));
+  if (LIKELY(is_short_key(key, key_bytes) && is_short_text(span, value, value_bytes) &&
+             has_short_room(span, AROUND_KEY + key_bytes + AROUND_VALUE + value_bytes))) {
+    uint8_t* at = span->bytes + span->used;
+    const uint64_t any = put_short_key(at, key, key_bytes, AROUND_VALUE + value_bytes) |
+                         put_short_text(at + AROUND_KEY + key_bytes, value, value_bytes);
+    if (LIKELY(any == 0)) {
+      take_short(span, key_bytes, AROUND_VALUE + value_bytes, hash_key(key, key_bytes));
       return;
     }
   }
@@ -216,11 +219,15 @@ void otlpshm_span_set_int(struct otlpshm_span* public_span, const char* key, siz
                           int64_t value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes, SHORT_VARINT_BYTES);
-  if (at != NULL) {
-    finish_short(span, key_bytes, put_short_varint(at, ANY_INT, (uint64_t)value),
-                 hash_key(key, key_bytes));
-    return;
+  if (LIKELY(is_short_key(key, key_bytes) &&
+             has_short_room(span, AROUND_KEY + key_bytes + SHORT_VARINT_BYTES))) {
+    uint8_t* at = span->bytes + span->used;
+    const size_t value_bytes =
+        put_short_varint(at + AROUND_KEY + key_bytes, ANY_INT, (uint64_t)value);
+    if (LIKELY(put_short_key(at, key, key_bytes, value_bytes) == 0)) {
+      take_short(span, key_bytes, value_bytes, hash_key(key, key_bytes));
+      return;
+    }
   }
   set_int(span, key, key_bytes, value);
 }
@@ -229,10 +236,14 @@ void otlpshm_span_set_double(struct otlpshm_span* public_span, const char* key, 
                              double value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes, SHORT_DOUBLE_BYTES);
-  if (at != NULL) {
-    finish_short(span, key_bytes, put_short_double(at, value), hash_key(key, key_bytes));
-    return;
+  if (LIKELY(is_short_key(key, key_bytes) &&
+             has_short_room(span, AROUND_KEY + key_bytes + SHORT_DOUBLE_BYTES))) {
+    uint8_t* at = span->bytes + span->used;
+    const size_t value_bytes = put_short_double(at + AROUND_KEY + key_bytes, value);
+    if (LIKELY(put_short_key(at, key, key_bytes, value_bytes) == 0)) {
+      take_short(span, key_bytes, value_bytes, hash_key(key, key_bytes));
+      return;
+    }
   }
   set_double(span, key, key_bytes, value);
 }
@@ -241,11 +252,14 @@ void otlpshm_span_set_bool(struct otlpshm_span* public_span, const char* key, si
                            int value) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
-  uint8_t* at = start_short(span, key, key_bytes, SHORT_VARINT_BYTES);
-  if (at != NULL) {
-    finish_short(span, key_bytes, put_short_varint(at, ANY_BOOL, value != 0),
-                 hash_key(key, key_bytes));
-    return;
+  if (LIKELY(is_short_key(key, key_bytes) &&
+             has_short_room(span, AROUND_KEY + key_bytes + SHORT_VARINT_BYTES))) {
+    uint8_t* at = span->bytes + span->used;
+    const size_t value_bytes = put_short_varint(at + AROUND_KEY + key_bytes, ANY_BOOL, value != 0);
+    if (LIKELY(put_short_key(at, key, key_bytes, value_bytes) == 0)) {
+      take_short(span, key_bytes, value_bytes, hash_key(key, key_bytes));
+      return;
+    }
   }
   set_bool(span, key, key_bytes, value);
 }
@@ -327,7 +341,6 @@ struct __attribute__((may_alias)) key {
 };
 _Static_assert(sizeof(struct key) == sizeof(struct otlpshm_key), "the public size is the ABI");
 #define PREPARED_KEY_BYTES_MAX 64u
-#define KEY_START_BYTES 80u /* what is copied for a long one: two bytes more than there are */
 
 int otlpshm_key_prepare(struct otlpshm_key* public_key, const char* text, size_t bytes) {
   if (public_key == NULL) return OTLPSHM_ERROR_INVALID_ARGUMENT;
@@ -350,17 +363,22 @@ int otlpshm_key_prepare_cstr(struct otlpshm_key* key, const char* text) {
   return otlpshm_key_prepare(key, text, otlpshm_cstr_bytes(text));
 }
 
-/* As start_short, for any short value. Short keys, which are most, take two moves; so they may need
- * more room than they take, and where there is less the plain call serves. */
-static inline uint8_t* start_prepared(struct span* span, const struct key* key) {
-  if (key->bytes == 0 ||
-      span->limit - span->used < sizeof key->start + AROUND_SHORT_VALUE + SHORT_VALUE_BYTES) {
-    return NULL;
-  }
-  uint8_t* at = span->bytes + span->used;
+/* Short keys, which are most, take two moves, and longer ones all of them; so they may need more
+ * room than they take, and where there is less the plain call serves. */
+static inline bool may_put_prepared(const struct span* span, const struct key* key) {
+  return key->bytes != 0 &&
+         has_short_room(span, sizeof key->start + AROUND_VALUE + SHORT_VALUE_BYTES_MAX);
+}
+
+static inline void put_prepared(uint8_t* at, const struct key* key) {
   memcpy(at, key->start, 32);
-  if (key->bytes > 32) memcpy(at + 32, key->start + 32, sizeof key->start - 32);
-  return at + key->bytes;
+  if (!LIKELY(key->bytes <= 32)) memcpy(at + 32, key->start + 32, sizeof key->start - 32);
+}
+
+static inline void finish_prepared(struct span* span, uint8_t* at, const struct key* key,
+                                   size_t value_bytes) {
+  at[1] = (uint8_t)(key->bytes + value_bytes - 2);
+  take_short(span, key->bytes - AROUND_KEY, value_bytes, key->hash);
 }
 
 static const char* key_text(const struct key* key) {
@@ -376,11 +394,11 @@ void otlpshm_span_set_string_prepared(struct otlpshm_span* public_span,
   struct span* span = recording(public_span);
   const struct key* key = (const struct key*)public_key;
   if (span == NULL || key == NULL) return;
-  if (is_short_text(span, value, value_bytes)) {
-    uint8_t* at = start_prepared(span, key);
-    if (at != NULL) at = put_short_text(at, value, value_bytes);
-    if (at != NULL) {
-      finish_short(span, key_text_bytes(key), at, key->hash);
+  if (LIKELY(may_put_prepared(span, key) && is_short_text(span, value, value_bytes))) {
+    uint8_t* at = span->bytes + span->used;
+    put_prepared(at, key);
+    if (LIKELY(put_short_text(at + key->bytes, value, value_bytes) == 0)) {
+      finish_prepared(span, at, key, AROUND_VALUE + value_bytes);
       return;
     }
   }
@@ -392,10 +410,10 @@ void otlpshm_span_set_int_prepared(struct otlpshm_span* public_span,
   struct span* span = recording(public_span);
   const struct key* key = (const struct key*)public_key;
   if (span == NULL || key == NULL) return;
-  uint8_t* at = start_prepared(span, key);
-  if (at != NULL) {
-    finish_short(span, key_text_bytes(key), put_short_varint(at, ANY_INT, (uint64_t)value),
-                 key->hash);
+  if (LIKELY(may_put_prepared(span, key))) {
+    uint8_t* at = span->bytes + span->used;
+    put_prepared(at, key);
+    finish_prepared(span, at, key, put_short_varint(at + key->bytes, ANY_INT, (uint64_t)value));
     return;
   }
   otlpshm_span_set_int(public_span, key_text(key), key_text_bytes(key), value);
@@ -406,9 +424,10 @@ void otlpshm_span_set_double_prepared(struct otlpshm_span* public_span,
   struct span* span = recording(public_span);
   const struct key* key = (const struct key*)public_key;
   if (span == NULL || key == NULL) return;
-  uint8_t* at = start_prepared(span, key);
-  if (at != NULL) {
-    finish_short(span, key_text_bytes(key), put_short_double(at, value), key->hash);
+  if (LIKELY(may_put_prepared(span, key))) {
+    uint8_t* at = span->bytes + span->used;
+    put_prepared(at, key);
+    finish_prepared(span, at, key, put_short_double(at + key->bytes, value));
     return;
   }
   otlpshm_span_set_double(public_span, key_text(key), key_text_bytes(key), value);
@@ -419,9 +438,10 @@ void otlpshm_span_set_bool_prepared(struct otlpshm_span* public_span,
   struct span* span = recording(public_span);
   const struct key* key = (const struct key*)public_key;
   if (span == NULL || key == NULL) return;
-  uint8_t* at = start_prepared(span, key);
-  if (at != NULL) {
-    finish_short(span, key_text_bytes(key), put_short_varint(at, ANY_BOOL, value != 0), key->hash);
+  if (LIKELY(may_put_prepared(span, key))) {
+    uint8_t* at = span->bytes + span->used;
+    put_prepared(at, key);
+    finish_prepared(span, at, key, put_short_varint(at + key->bytes, ANY_BOOL, value != 0));
     return;
   }
   otlpshm_span_set_bool(public_span, key_text(key), key_text_bytes(key), value);

@@ -57,6 +57,12 @@ uint64_t otlpshm_clock_offset(uint64_t monotonic) {
   return offset;
 }
 
+void otlpshm_clock_read_kernel(struct otlpshm_time* now) {
+  now->monotonic = read_clock(CLOCK_MONOTONIC);
+  now->unix_nano = now->monotonic + otlpshm_clock_offset(now->monotonic);
+  now->tsc = 0;
+}
+
 /* ---- the TSC -------------------------------------------------------------------------------- */
 
 /* Who may not execute CPUID is not asked to. Who is forbidden the TSC later cannot read the

@@ -113,40 +113,51 @@ static inline bool otlpshm_calibration_time(const struct otlpshm_calibration* ca
   return true;
 }
 
+/* By the kernel's clocks. Async-signal-safe. */
+void otlpshm_clock_read_kernel(struct otlpshm_time* now);
+
 /* The time. Async-signal-safe. */
-static inline struct otlpshm_time otlpshm_clock_now(const struct otlpshm_calibrations* all) {
+static inline void otlpshm_clock_read(const struct otlpshm_calibrations* all,
+                                      struct otlpshm_time* now) {
   struct otlpshm_calibration calibration;
-  struct otlpshm_time now;
-  if (otlpshm_calibration_load(all, &calibration) &&
-      otlpshm_calibration_time(&calibration, otlpshm_clock_tsc(), &now)) {
-    return now;
+  if (!otlpshm_calibration_load(all, &calibration) ||
+      !otlpshm_calibration_time(&calibration, otlpshm_clock_tsc(), now)) {
+    otlpshm_clock_read_kernel(now);
   }
-  now.monotonic = otlpshm_clock_monotonic();
-  now.unix_nano = now.monotonic + otlpshm_clock_offset(now.monotonic);
-  now.tsc = 0;
+}
+static inline struct otlpshm_time otlpshm_clock_now(const struct otlpshm_calibrations* all) {
+  struct otlpshm_time now;
+  otlpshm_clock_read(all, &now);
   return now;
 }
 
-/* Nanoseconds since an earlier reading, never below 0; *monotonic is the time now, good enough to
- * compare with deadlines. all: the one that the earlier reading was made with. Async-signal-safe.
- */
-static inline uint64_t otlpshm_clock_since(const struct otlpshm_calibrations* all,
-                                           const struct otlpshm_time* start, uint64_t* monotonic) {
+struct otlpshm_elapsed {
+  uint64_t nano;
+  uint64_t monotonic; /* the time now, good enough to compare with deadlines */
+};
+
+/* Time since an earlier reading, never below 0. all: the one that the earlier reading was made
+ * with. Async-signal-safe. */
+static inline struct otlpshm_elapsed otlpshm_clock_since(const struct otlpshm_calibrations* all,
+                                                         const struct otlpshm_time* start) {
   struct otlpshm_calibration calibration;
   struct otlpshm_time now;
+  struct otlpshm_elapsed elapsed;
   if (otlpshm_calibration_load(all, &calibration) &&
       otlpshm_calibration_time(&calibration, otlpshm_clock_tsc(), &now)) {
-    *monotonic = now.monotonic;
+    elapsed.monotonic = now.monotonic;
     /* The rate of today's calibration is good for yesterday's ticks too; a time too long for the
      * product is one in which the anchors' error is nothing. */
     const uint64_t ticks = now.tsc - start->tsc;
     if (start->tsc != 0 && ticks < calibration.ticks_max) {
-      return otlpshm_calibration_nano(&calibration, ticks);
+      elapsed.nano = otlpshm_calibration_nano(&calibration, ticks);
+      return elapsed;
     }
   } else {
-    *monotonic = otlpshm_clock_monotonic();
+    elapsed.monotonic = otlpshm_clock_monotonic();
   }
-  return *monotonic > start->monotonic ? *monotonic - start->monotonic : 0;
+  elapsed.nano = elapsed.monotonic > start->monotonic ? elapsed.monotonic - start->monotonic : 0;
+  return elapsed;
 }
 
 #endif

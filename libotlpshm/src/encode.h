@@ -133,8 +133,19 @@ static inline otlpshm_pair copy_pair(uint8_t* to, const char* from) {
   return pair;
 }
 
-/* Copies a short text and returns the "or" of its bytes, eight in a word: none has its highest bit
- * set when all are ASCII. Whole words are moved, the last ones overlapping those before. */
+#define NOT_ASCII UINT64_C(0x8080808080808080)
+
+static inline uint64_t not_ascii_pair(otlpshm_pair pair) {
+#if defined(__SSE2__)
+  typedef char bytes16 __attribute__((vector_size(16)));
+  return (unsigned)__builtin_ia32_pmovmskb128((bytes16)pair);
+#else
+  return (pair[0] | pair[1]) & NOT_ASCII;
+#endif
+}
+
+/* Copies a short text; returns 0 when all of it is ASCII. Whole words are moved, the last ones
+ * overlapping those before. */
 static inline uint64_t copy_short(uint8_t* to, const char* from, size_t bytes) {
   if (bytes >= 16) {
     otlpshm_pair any = copy_pair(to, from) | copy_pair(to + bytes - 16, from + bytes - 16);
@@ -142,7 +153,7 @@ static inline uint64_t copy_short(uint8_t* to, const char* from, size_t bytes) {
       any |= copy_pair(to + 16, from + 16) | copy_pair(to + bytes - 32, from + bytes - 32);
       for (size_t at = 32; at + 32 < bytes; at += 16) any |= copy_pair(to + at, from + at);
     }
-    return any[0] | any[1];
+    return not_ascii_pair(any);
   }
   if (bytes >= 8) {
     uint64_t ends[2];
@@ -150,7 +161,7 @@ static inline uint64_t copy_short(uint8_t* to, const char* from, size_t bytes) {
     memcpy(&ends[1], from + bytes - 8, 8);
     memcpy(to, &ends[0], 8);
     memcpy(to + bytes - 8, &ends[1], 8);
-    return ends[0] | ends[1];
+    return (ends[0] | ends[1]) & NOT_ASCII;
   }
   if (bytes >= 4) {
     uint32_t ends[2];
@@ -158,16 +169,20 @@ static inline uint64_t copy_short(uint8_t* to, const char* from, size_t bytes) {
     memcpy(&ends[1], from + bytes - 4, 4);
     memcpy(to, &ends[0], 4);
     memcpy(to + bytes - 4, &ends[1], 4);
-    return ends[0] | ends[1];
+    return (ends[0] | ends[1]) & (uint32_t)NOT_ASCII;
+  }
+  if (bytes >= 2) {
+    uint16_t ends[2];
+    memcpy(&ends[0], from, 2);
+    memcpy(&ends[1], from + bytes - 2, 2);
+    memcpy(to, &ends[0], 2);
+    memcpy(to + bytes - 2, &ends[1], 2);
+    return (uint16_t)(ends[0] | ends[1]) & (uint16_t)NOT_ASCII;
   }
   if (bytes == 0) return 0;
-  const uint8_t ends[3] = {(uint8_t)from[0], (uint8_t)from[bytes / 2], (uint8_t)from[bytes - 1]};
-  to[0] = ends[0];
-  to[bytes / 2] = ends[1];
-  to[bytes - 1] = ends[2];
-  return (uint64_t)(ends[0] | ends[1] | ends[2]);
+  to[0] = (uint8_t)from[0];
+  return to[0] & (uint8_t)NOT_ASCII;
 }
-#define NOT_ASCII UINT64_C(0x8080808080808080)
 
 /* ---- where it may not: a cursor ------------------------------------------------------------- */
 

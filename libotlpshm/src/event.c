@@ -85,7 +85,7 @@ static bool add_short_event(struct span* span, const char* name, size_t bytes, u
     return false;
   }
   uint8_t* at = span->bytes + span->used;
-  if ((copy_short(at + AROUND_NAME, name, bytes) & NOT_ASCII) != 0) return false;
+  if (copy_short(at + AROUND_NAME, name, bytes) != 0) return false;
   at[0] = TAG(SPAN_EVENTS, WIRE_BYTES);
   at[1] = (uint8_t)(AROUND_NAME - 2 + bytes);
   at[2] = TAG(EVENT_TIME, WIRE_FIXED64);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "attach.h"
+#include "branches.h"
 #include "doorbell.h"
 #include "kernel.h"
 #include "otlpshm/otlpshm.h"
@@ -22,8 +23,6 @@
 
 #define LINE_BYTES 64u
 #define AHEAD_BYTES_MAX 1024u
-
-#define LIKELY(condition) __builtin_expect((condition), 1)
 
 enum lane_result { lane_committed, lane_busy, lane_is_full, lane_reaped };
 
@@ -38,6 +37,14 @@ _Static_assert(offsetof(struct otlpshm_record_header, size) == 0 &&
                    offsetof(struct otlpshm_record_header, sequence) == 8 &&
                    offsetof(struct otlpshm_record_header, trace_id) == sizeof(struct placed),
                "a header begins with its place");
+
+/* What is to be written; not changed by it. */
+struct record {
+  const uint8_t* bytes; /* the header and the fields of the span, contiguous */
+  const uint8_t* rows;  /* what stands between the two */
+  uint32_t size;        /* of bytes */
+  uint32_t rows_size;
+};
 
 static inline uint64_t padded(uint64_t size) {
   return (size + OTLPSHM_RECORD_ALIGNMENT - 1) & ~(uint64_t)(OTLPSHM_RECORD_ALIGNMENT - 1);
@@ -58,24 +65,23 @@ static uint64_t copy_round(const struct otlpshm_lane* lane, uint64_t offset, con
 }
 
 static __attribute__((noinline)) void copy_in_pieces(const struct otlpshm_lane* lane,
-                                                     const struct otlpshm_record* record,
-                                                     struct placed placed) {
+                                                     struct record record, struct placed placed) {
   const uint64_t header = sizeof(struct otlpshm_record_header);
   uint64_t at = copy_round(lane, lane->offset, &placed, sizeof placed);
-  at = copy_round(lane, at, record->bytes + sizeof placed, header - sizeof placed);
-  at = copy_round(lane, at, record->rows, record->rows_size);
-  (void)copy_round(lane, at, record->bytes + header, record->size - header);
+  at = copy_round(lane, at, record.bytes + sizeof placed, header - sizeof placed);
+  at = copy_round(lane, at, record.rows, record.rows_size);
+  (void)copy_round(lane, at, record.bytes + header, record.size - header);
 }
 
 /* In one piece when it neither wraps nor carries rows. The placed words go straight into the lane:
  * a copy that loads wider than what was just stored would wait for those stores. */
-static inline void copy_in(const struct otlpshm_lane* lane, const struct otlpshm_record* record,
+static inline void copy_in(const struct otlpshm_lane* lane, struct record record,
                            struct placed placed) {
-  if (LIKELY(record->size <= lane->bytes - lane->offset && record->rows_size == 0)) {
+  if (LIKELY(record.size <= lane->bytes - lane->offset && record.rows_size == 0)) {
     uint8_t* to = lane->area + lane->offset;
     memcpy(to, &placed.size_and_position_low, sizeof placed.size_and_position_low);
     memcpy(to + sizeof placed.size_and_position_low, &placed.sequence, sizeof placed.sequence);
-    memcpy(to + sizeof placed, record->bytes + sizeof placed, record->size - sizeof placed);
+    memcpy(to + sizeof placed, record.bytes + sizeof placed, record.size - sizeof placed);
   } else {
     copy_in_pieces(lane, record, placed);
   }
@@ -118,10 +124,10 @@ static inline void ask_for_lines(const struct otlpshm_lane* lane, uint32_t size)
 
 /* The caller holds the lease. */
 static inline enum lane_result write_record(struct otlpshm_segment* segment,
-                                            struct otlpshm_lane* lane,
-                                            const struct otlpshm_record* record, uint64_t now) {
+                                            struct otlpshm_lane* lane, struct record record,
+                                            uint64_t now) {
   if (otlpshm_segment_is_reaped(segment)) return lane_reaped;
-  const uint32_t size = record->size + record->rows_size;
+  const uint32_t size = record.size + record.rows_size;
   const uint64_t end = lane->tail + padded(size);
   if (!LIKELY(end <= lane->limit) && !make_room(segment, lane, end, now)) return lane_is_full;
 
@@ -140,7 +146,7 @@ static inline enum lane_result write_record(struct otlpshm_segment* segment,
 }
 
 static inline enum lane_result try_lane(struct otlpshm_segment* segment, struct otlpshm_lane* lane,
-                                        const struct otlpshm_record* record, uint64_t now) {
+                                        struct record record, uint64_t now) {
   if (!LIKELY(take_u32(&lane->lease, OTLPSHM_LEASE_FREE, otlpshm_thread.tid))) { /* SYNC(lease) */
     return lane_busy;
   }
@@ -152,17 +158,15 @@ static inline enum lane_result try_lane(struct otlpshm_segment* segment, struct 
 /* ---- when the preferred lane does not take it ----------------------------------------------- */
 
 /* What does not fit half of another lane goes to lane 0, the largest. */
-static bool fits_every_lane(const struct otlpshm_attachment* attachment,
-                            const struct otlpshm_record* record) {
+static bool fits_every_lane(const struct otlpshm_attachment* attachment, struct record record) {
   return attachment->lane_count > 1 &&
-         (uint64_t)record->size + record->rows_size <= attachment->record_bytes_any;
+         (uint64_t)record.size + record.rows_size <= attachment->record_bytes_any;
 }
 
 /* One look at every open lane that was not full at an earlier look, the preferred one first. Who
  * looks at a full lane holds its lease for that, and is in the way of the others. */
 static enum lane_result try_open_lanes(struct otlpshm_segment* segment, uint32_t lanes,
-                                       const struct otlpshm_record* record, uint64_t now,
-                                       uint64_t* full) {
+                                       struct record record, uint64_t now, uint64_t* full) {
   const uint32_t first = otlpshm_thread.lane % lanes;
   enum lane_result result = lane_is_full;
   for (uint32_t step = 0; step < lanes; ++step) {
@@ -187,8 +191,8 @@ static void open_one_more(struct otlpshm_attachment* attachment, struct otlpshm_
 }
 
 static enum lane_result try_segment(struct otlpshm_attachment* attachment,
-                                    struct otlpshm_segment* segment,
-                                    const struct otlpshm_record* record, uint64_t now) {
+                                    struct otlpshm_segment* segment, struct record record,
+                                    uint64_t now) {
   const bool any = fits_every_lane(attachment, record);
   enum lane_result result = lane_is_full;
   uint64_t full = 0; /* a bit for each lane that was */
@@ -219,12 +223,12 @@ static inline void after_attempt(struct otlpshm_attachment* attachment, uint64_t
 }
 
 static __attribute__((noinline)) int commit_elsewhere(struct otlpshm_attachment* attachment,
-                                                      const struct otlpshm_record* record,
-                                                      uint64_t now, bool may_attach) {
+                                                      struct record record, uint64_t now,
+                                                      bool may_attach) {
   for (int tries = 0; tries < SEGMENT_TRIES; ++tries) {
     struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
     if (segment != NULL) {
-      if ((uint64_t)record->size + record->rows_size > attachment->record_bytes_max) {
+      if ((uint64_t)record.size + record.rows_size > attachment->record_bytes_max) {
         return otlpshm_attach_drop(attachment, otlpshm_drop_record_too_large);
       }
       const enum lane_result result = try_segment(attachment, segment, record, now);
@@ -247,11 +251,11 @@ static __attribute__((noinline)) int commit_elsewhere(struct otlpshm_attachment*
   return otlpshm_attach_drop(attachment, otlpshm_drop_no_segment);
 }
 
-int otlpshm_lane_commit(struct otlpshm_attachment* attachment, const struct otlpshm_record* record,
-                        uint64_t now, bool may_attach) {
+int otlpshm_lane_commit(struct otlpshm_attachment* attachment, const uint8_t* bytes, uint32_t size,
+                        const struct otlpshm_inline_rows* rows, uint64_t now, bool may_attach) {
   struct otlpshm_segment* segment = load_acquire_pointer(&attachment->current);
-  if (LIKELY(segment != NULL &&
-             (uint64_t)record->size + record->rows_size <= attachment->record_bytes_any)) {
+  if (LIKELY(segment != NULL && rows == NULL && size <= attachment->record_bytes_any)) {
+    const struct record record = {.bytes = bytes, .size = size};
     /* The lease of a lane that is not open is closed, so a preference needs no check. */
     struct otlpshm_lane* lane = &segment->lanes[otlpshm_thread.lane];
     if (LIKELY(try_lane(segment, lane, record, now) == lane_committed)) {
@@ -259,6 +263,10 @@ int otlpshm_lane_commit(struct otlpshm_attachment* attachment, const struct otlp
       return OTLPSHM_OK;
     }
   }
+  const struct record record = {.bytes = bytes,
+                                .rows = rows == NULL ? NULL : rows->bytes,
+                                .size = size,
+                                .rows_size = rows == NULL ? 0 : rows->size};
   return commit_elsewhere(attachment, record, now, may_attach);
 }
 

@@ -11,22 +11,16 @@
 #include <stdint.h>
 
 struct otlpshm_attachment;
+struct otlpshm_inline_rows;
 struct otlpshm_segment;
 
-/* A record on its way into a lane; not changed by it. size, position_low and sequence of the header
- * are filled in on the way. */
-struct otlpshm_record {
-  const uint8_t* bytes; /* the header and the fields of the span, contiguous */
-  const uint8_t* rows;  /* what stands between the two in a record of kind 2 (otlpshm_inline_rows);
-                           null in one of kind 1 */
-  uint32_t size;        /* of bytes */
-  uint32_t rows_size;   /* of rows, or 0 */
-};
-
-/* Commits a record. now is monotonic. Returns OTLPSHM_OK or OTLPSHM_ERROR_DROPPED, counted.
- * may_attach: not in a signal handler. Thread-safe; async-signal-safe without may_attach. */
-int otlpshm_lane_commit(struct otlpshm_attachment* attachment, const struct otlpshm_record* record,
-                        uint64_t now, bool may_attach);
+/* Commits a record: its header and the fields of the span in one piece, of so many bytes; rows
+ * stand between the two in a record of kind 2, and are null in one of kind 1. Nothing of it is
+ * changed: size, position_low and sequence of the header are filled in on the way. now is
+ * monotonic. Returns OTLPSHM_OK or OTLPSHM_ERROR_DROPPED, counted. may_attach: not in a signal
+ * handler. Thread-safe; async-signal-safe without may_attach. */
+int otlpshm_lane_commit(struct otlpshm_attachment* attachment, const uint8_t* bytes, uint32_t size,
+                        const struct otlpshm_inline_rows* rows, uint64_t now, bool may_attach);
 
 /* Takes back the lanes whose holder is gone: a thread that ended, was cancelled or was killed in
  * the middle of a commit. What it had committed stays; what it had not is not seen. The caller

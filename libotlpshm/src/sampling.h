@@ -46,6 +46,8 @@ struct otlpshm_sampling {
   uint8_t trace_flags;      /* W3C */
   uint8_t decision;         /* enum otlpshm_decision */
   bool trace_state_changes; /* the span's is not its parent's: otlpshm_sampling_trace_state */
+  bool looks_again;         /* dropped by the published threshold alone, and it is time to call
+                               otlpshm_sampling_look_again */
 };
 
 /* Fills a sampler from a writer's options or, where those leave it open, from the environment.
@@ -110,9 +112,9 @@ static inline void otlpshm_sampling_tell(struct otlpshm_sampling* sampling, uint
   sampling->record_flags |= OTLPSHM_RECORD_THRESHOLD_KNOWN;
 }
 
-/* The published threshold takes away and never adds. */
+/* The published threshold takes away and never adds. trace_id: as words. Async-signal-safe. */
 static inline struct otlpshm_sampling otlpshm_sampling_of_root(
-    const struct otlpshm_sampler_state* sampler, struct otlpshm_attachment* attachment,
+    const struct otlpshm_sampler_state* sampler, const struct otlpshm_attachment* attachment,
     const uint64_t trace_id[2]) {
   const uint32_t flags = load_relaxed_u32(&sampler->flags);
   const uint64_t own = load_relaxed_u64(&sampler->threshold);
@@ -126,10 +128,30 @@ static inline struct otlpshm_sampling otlpshm_sampling_of_root(
       otlpshm_sampling_tell(&sampling, threshold);
       sampling.trace_state_changes = true;
     }
-  } else if (randomness >= own &&
-             (trace_id[0] & load_relaxed_u32(&attachment->root_look_mask)) == 0) {
-    otlpshm_sampling_look_again(attachment);
+  } else {
+    sampling.looks_again =
+        randomness >= own && (trace_id[0] & load_relaxed_u32(&attachment->root_look_mask)) == 0;
   }
+  return sampling;
+}
+
+/* True of a child that does as its parent did, and has its trace state. */
+static inline bool otlpshm_sampling_just_follows(const struct otlpshm_sampler_state* sampler,
+                                                 const struct otlpshm_context* parent) {
+  const uint32_t flags = load_relaxed_u32(&sampler->flags);
+  const bool sampled = (parent->trace_flags & OTLPSHM_TRACE_FLAG_SAMPLED) != 0;
+  return (flags & OTLPSHM_SAMPLER_FOLLOWS) != 0 &&
+         (parent->trace_state_bytes == 0 || (!sampled && flags == OTLPSHM_SAMPLER_FOLLOWS));
+}
+
+/* The decision on such a child. */
+static inline struct otlpshm_sampling otlpshm_sampling_of_follower(
+    const struct otlpshm_sampler_state* sampler, const struct otlpshm_context* parent) {
+  const bool sampled = (parent->trace_flags & OTLPSHM_TRACE_FLAG_SAMPLED) != 0;
+  struct otlpshm_sampling sampling =
+      otlpshm_sampling_outcome(load_relaxed_u32(&sampler->flags), sampled,
+                               (uint8_t)(parent->trace_flags & OTLPSHM_TRACE_FLAG_RANDOM));
+  if (sampled) sampling.record_flags |= OTLPSHM_RECORD_PARENT_SAMPLED;
   return sampling;
 }
 
@@ -141,19 +163,13 @@ static inline struct otlpshm_sampling otlpshm_sampling_decide(
   if (parent == NULL) {
     uint64_t words[2];
     memcpy(words, trace_id, sizeof words);
-    return otlpshm_sampling_of_root(sampler, attachment, words);
+    const struct otlpshm_sampling sampling = otlpshm_sampling_of_root(sampler, attachment, words);
+    if (sampling.looks_again) otlpshm_sampling_look_again(attachment);
+    return sampling;
   }
-  const uint32_t flags = load_relaxed_u32(&sampler->flags);
-  const bool sampled = (parent->trace_flags & OTLPSHM_TRACE_FLAG_SAMPLED) != 0;
-  const bool follows = (flags & OTLPSHM_SAMPLER_FOLLOWS) != 0;
-  const bool drops = !sampled && flags == OTLPSHM_SAMPLER_FOLLOWS;
-  if (!follows || (parent->trace_state_bytes != 0 && !drops)) {
-    return otlpshm_sampling_of_child(sampler, parent, trace_id);
-  }
-  struct otlpshm_sampling sampling = otlpshm_sampling_outcome(
-      flags, sampled, (uint8_t)(parent->trace_flags & OTLPSHM_TRACE_FLAG_RANDOM));
-  if (sampled) sampling.record_flags |= OTLPSHM_RECORD_PARENT_SAMPLED;
-  return sampling;
+  return otlpshm_sampling_just_follows(sampler, parent)
+             ? otlpshm_sampling_of_follower(sampler, parent)
+             : otlpshm_sampling_of_child(sampler, parent, trace_id);
 }
 
 /* At the end of a span that is recorded only: is it written? */

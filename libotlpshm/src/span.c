@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "attach.h"
+#include "branches.h"
 #include "clock.h"
 #include "hex.h"
 #include "ids.h"
@@ -112,12 +113,12 @@ static SELDOM void replace_name(struct span* span, const char* name, size_t byte
 }
 
 /* The first name: nothing stands behind it yet. */
-static void put_first_name(struct span* span, const char* name, size_t bytes) {
+OFTEN void put_first_name(struct span* span, const char* name, size_t bytes) {
   span->name_offset = span->used;
   if (name != NULL && bytes - 1 < SHORT_NAME_BYTES &&
       span->limit - span->used >= SHORT_NAME_BYTES + 2) {
     uint8_t* at = span->bytes + span->used;
-    if ((copy_short(at + 2, name, bytes) & NOT_ASCII) == 0) {
+    if (copy_short(at + 2, name, bytes) == 0) {
       at[0] = TAG(SPAN_NAME, WIRE_BYTES);
       at[1] = (uint8_t)bytes;
       span->name_field_bytes = (uint32_t)bytes + 2;
@@ -141,7 +142,15 @@ static void put_name_of_template(struct span* span, const struct otlpshm_templat
   size_t name = 0;
   size_t end = 0;
   (void)otlpshm_find_field(from->encoded, from->name_field_bytes, SPAN_NAME, &at, &name, &end);
-  put_first_name(span, (const char*)from->encoded + name, end - name);
+  span->name_offset = span->used;
+  replace_name(span, (const char*)from->encoded + name, end - name);
+}
+
+/* Up to a chunk more than there is: a template has as much behind its end. */
+static inline void copy_chunks(uint8_t* to, const uint8_t* from, uint32_t bytes) {
+  for (uint32_t at = 0; at < bytes; at += TEMPLATE_CHUNK) {
+    memcpy(to + at, from + at, TEMPLATE_CHUNK);
+  }
 }
 
 static void put_template(struct span* span, const struct otlpshm_template* from, bool with_name) {
@@ -158,20 +167,44 @@ static void put_template(struct span* span, const struct otlpshm_template* from,
     span->name_field_bytes = from->name_field_bytes;
     span->name_hash = from->name_hash;
   }
-  memcpy(span->bytes + span->used, from->encoded + skipped, bytes);
+  if (LIKELY(span->limit - span->used >= bytes + TEMPLATE_CHUNK)) {
+    copy_chunks(span->bytes + span->used, from->encoded + skipped, bytes);
+  } else {
+    memcpy(span->bytes + span->used, from->encoded + skipped, bytes);
+  }
   span->used += bytes;
   memcpy(span->keys_seen, from->keys_seen, sizeof span->keys_seen);
-  span->attribute_count = from->attribute_count;
+  span->attributes_left -=
+      span->attributes_left < from->attribute_count ? span->attributes_left : from->attribute_count;
+}
+
+#define HEADER(field) offsetof(struct otlpshm_record_header, field)
+
+/* Without a parent the header stands where the parent would: one piece either way. */
+static inline uint32_t header_offset(const struct span* span) {
+  return span->has_parent ? 0 : SPAN_PARENT_BYTES;
+}
+static inline uint8_t* header_of(struct span* span) {
+  return span->inline_bytes + header_offset(span);
 }
 
 /* Word by word: a wide load of what was stored in narrow pieces just before would have to wait. */
-static inline void put_trace_id(uint8_t* at, const struct otlpshm_ids* ids) {
-  memcpy(at, &ids->trace[0], sizeof ids->trace[0]);
-  memcpy(at + sizeof ids->trace[0], &ids->trace[1], sizeof ids->trace[1]);
+static inline void put_trace_id(uint8_t* at, const uint64_t trace_id[2]) {
+  memcpy(at, &trace_id[0], sizeof trace_id[0]);
+  memcpy(at + sizeof trace_id[0], &trace_id[1], sizeof trace_id[1]);
 }
 
-static inline void put_fixed_fields(struct span* span, const struct otlpshm_context* parent,
-                                    const struct otlpshm_ids* ids) {
+/* In the record's header and in the span. */
+static inline void put_ids(struct span* span, const struct otlpshm_ids* ids) {
+  uint8_t* header = header_of(span);
+  put_trace_id(header + HEADER(trace_id), ids->trace);
+  memcpy(header + HEADER(span_id), &ids->span, sizeof ids->span);
+  put_trace_id(span->inline_bytes + SPAN_TRACE_ID_OFFSET + 2, ids->trace);
+  memcpy(span->inline_bytes + SPAN_SPAN_ID_OFFSET + 2, &ids->span, sizeof ids->span);
+}
+
+/* What stands around the ids; the end fills in its time. */
+static inline void put_fixed_fields(struct span* span, const struct otlpshm_context* parent) {
   uint8_t* bytes = span->inline_bytes;
   if (parent != NULL) {
     bytes[SPAN_PARENT_OFFSET] = TAG(SPAN_PARENT_SPAN_ID, WIRE_BYTES);
@@ -179,11 +212,9 @@ static inline void put_fixed_fields(struct span* span, const struct otlpshm_cont
     memcpy(bytes + SPAN_PARENT_OFFSET + 2, parent->span_id, sizeof parent->span_id);
   }
   bytes[SPAN_TRACE_ID_OFFSET] = TAG(SPAN_TRACE_ID, WIRE_BYTES);
-  bytes[SPAN_TRACE_ID_OFFSET + 1] = sizeof ids->trace;
-  put_trace_id(bytes + SPAN_TRACE_ID_OFFSET + 2, ids);
+  bytes[SPAN_TRACE_ID_OFFSET + 1] = 16;
   bytes[SPAN_SPAN_ID_OFFSET] = TAG(SPAN_SPAN_ID, WIRE_BYTES);
-  bytes[SPAN_SPAN_ID_OFFSET + 1] = sizeof ids->span;
-  memcpy(bytes + SPAN_SPAN_ID_OFFSET + 2, &ids->span, sizeof ids->span);
+  bytes[SPAN_SPAN_ID_OFFSET + 1] = 8;
   bytes[SPAN_KIND_OFFSET] = TAG(SPAN_KIND, WIRE_VARINT);
   bytes[SPAN_KIND_OFFSET + 1] = span->span_kind;
   bytes[SPAN_START_OFFSET] = TAG(SPAN_START, WIRE_FIXED64);
@@ -193,31 +224,17 @@ static inline void put_fixed_fields(struct span* span, const struct otlpshm_cont
   memcpy(flags, &span->span_flags, sizeof span->span_flags);
 }
 
-#define HEADER(field) offsetof(struct otlpshm_record_header, field)
-
-/* Without a parent the header stands where the parent would: one piece either way. */
-static inline uint32_t header_offset(const struct span* span) {
-  return span->has_parent ? 0 : SPAN_PARENT_BYTES;
-}
-
-/* What the start knows of the record's header. */
-static inline void put_header(struct span* span, const struct otlpshm_ids* ids,
-                              uint64_t threshold) {
-  uint8_t* at = span->inline_bytes + header_offset(span);
+/* What the start knows of the record's header; the end adds what it knows. */
+static inline void put_header(struct span* span, uint64_t threshold) {
+  uint8_t* at = header_of(span);
   const uint64_t scope_and_flags =
       span->scope_index | (uint64_t)span->record_flags << 16 | (uint64_t)span->span_flags << 32;
-  const uint64_t kinds = OTLPSHM_RECORD_SPAN | (uint64_t)span->span_kind << 8;
-  put_trace_id(at + HEADER(trace_id), ids);
-  memcpy(at + HEADER(span_id), &ids->span, sizeof ids->span);
   memcpy(at + HEADER(threshold), &threshold, sizeof threshold);
   memcpy(at + HEADER(scope_index), &scope_and_flags, sizeof scope_and_flags);
-  memcpy(at + HEADER(record_kind), &kinds, sizeof kinds);
 }
 _Static_assert(HEADER(record_flags) == HEADER(scope_index) + 2 &&
-                   HEADER(span_flags) == HEADER(scope_index) + 4 &&
-                   HEADER(span_kind) == HEADER(record_kind) + 1 &&
-                   HEADER(record_kind) + 8 == sizeof(struct otlpshm_record_header),
-               "put_header writes these as words");
+                   HEADER(span_flags) == HEADER(scope_index) + 4,
+               "put_header writes these as one word");
 
 static void put_trace_state(struct span* span, const char* state, size_t bytes) {
   if (bytes == 0 || bytes > OTLPSHM_TRACESTATE_BYTES || state == NULL) return;
@@ -239,26 +256,35 @@ static SELDOM void put_long_trace_state(struct span* span, const char* state, si
   put_trace_state(span, text, room.bytes);
 }
 
-static SELDOM void put_sampled_trace_state(struct span* span, const struct otlpshm_context* parent,
-                                           const struct otlpshm_sampling* sampling) {
+static SELDOM void put_sampled_trace_state(struct span* span,
+                                           const struct otlpshm_context* parent) {
+  struct otlpshm_sampling sampling = {.record_flags = span->record_flags};
+  memcpy(&sampling.threshold, header_of(span) + HEADER(threshold), sizeof sampling.threshold);
   char state[OTLPSHM_TRACESTATE_BYTES + 1];
   const size_t bytes =
-      otlpshm_sampling_trace_state(sampling, parent == NULL ? NULL : parent->trace_state,
+      otlpshm_sampling_trace_state(&sampling, parent == NULL ? NULL : parent->trace_state,
                                    parent == NULL ? 0 : parent->trace_state_bytes, state);
   put_trace_state(span, state, bytes);
 }
 
-/* A new span's ids, and what the sampler says of it. parent: null for a root. */
-static inline __attribute__((always_inline)) struct otlpshm_sampling decide(
-    struct otlpshm_writer* writer, struct otlpshm_attachment* attachment,
-    const struct otlpshm_context* parent, struct otlpshm_ids* ids) {
-  if (parent == NULL) {
-    *ids = otlpshm_ids_of_root(&otlpshm_thread);
-    return otlpshm_sampling_of_root(&writer->sampler, attachment, ids->trace);
+static SELDOM void put_carried_trace_state(struct span* span, const struct otlpshm_context* parent,
+                                           bool changes) {
+  if (changes) {
+    put_sampled_trace_state(span, parent);
+  } else if (parent->trace_state_bytes > OTLPSHM_TRACESTATE_BYTES) {
+    put_long_trace_state(span, parent->trace_state, parent->trace_state_bytes);
+  } else {
+    put_trace_state(span, parent->trace_state, parent->trace_state_bytes);
   }
-  memcpy(ids->trace, parent->trace_id, sizeof ids->trace);
-  ids->span = otlpshm_ids_of_span(&otlpshm_thread);
-  return otlpshm_sampling_decide(&writer->sampler, attachment, parent, parent->trace_id);
+}
+
+/* The ids of a child; word by word, so that they stay in registers. */
+static inline struct otlpshm_ids ids_of_child(const struct otlpshm_context* parent) {
+  struct otlpshm_ids ids;
+  memcpy(&ids.trace[0], parent->trace_id, sizeof ids.trace[0]);
+  memcpy(&ids.trace[1], parent->trace_id + sizeof ids.trace[0], sizeof ids.trace[1]);
+  ids.span = otlpshm_ids_of_span(&otlpshm_thread);
+  return ids;
 }
 
 /* True when the span can be kept: this process is ready and has a segment. */
@@ -275,18 +301,13 @@ static SELDOM void count_unrecorded(struct otlpshm_writer* writer,
                                     const struct otlpshm_context* parent) {
   if (attachment == NULL || load_relaxed_u32(&attachment->directory_there) == 0) return;
   if (otlpshm_process_ready()) { /* else there are no ids to decide by, for an instant */
-    struct otlpshm_ids ids;
-    if (decide(writer, attachment, parent, &ids).decision != otlpshm_decision_record_and_sample) {
-      return;
-    }
+    const struct otlpshm_ids ids =
+        parent == NULL ? otlpshm_ids_of_root(&otlpshm_thread) : ids_of_child(parent);
+    const struct otlpshm_sampling sampling =
+        otlpshm_sampling_decide(&writer->sampler, attachment, parent, (const uint8_t*)ids.trace);
+    if (sampling.decision != otlpshm_decision_record_and_sample) return;
   }
   (void)otlpshm_attach_drop_later(attachment, otlpshm_drop_no_segment);
-}
-
-static inline bool can_record(struct otlpshm_attachment* attachment, uint32_t flags) {
-  if (attachment == NULL) return false;
-  return (otlpshm_process_ready() && load_acquire_pointer(&attachment->current) != NULL) ||
-         can_record_at_last(attachment, flags);
 }
 
 /* A span that records nothing: its context goes on through children and carriers. */
@@ -307,7 +328,7 @@ static void start_unsampled(struct span* span, const struct otlpshm_context* par
   span->writer = NULL;
   span->has_ended = 0;
   struct otlpshm_context* context = &span->carried.context;
-  put_trace_id(context->trace_id, ids);
+  put_trace_id(context->trace_id, ids->trace);
   memcpy(context->span_id, &ids->span, sizeof context->span_id);
   context->trace_flags = trace_flags;
   context->is_remote = 0;
@@ -318,11 +339,12 @@ static void start_unsampled(struct span* span, const struct otlpshm_context* par
 
 /* Its children are not to believe a threshold that it was not sampled by. The parent's text may
  * stand in this very span. */
-static SELDOM void carry_sampled_trace_state(struct span* span,
-                                             const struct otlpshm_sampling* sampling) {
+static SELDOM void carry_sampled_trace_state(struct span* span, uint64_t threshold,
+                                             uint16_t record_flags) {
+  const struct otlpshm_sampling sampling = {.threshold = threshold, .record_flags = record_flags};
   struct otlpshm_context* context = &span->carried.context;
   char state[OTLPSHM_TRACESTATE_BYTES + 1];
-  const size_t bytes = otlpshm_sampling_trace_state(sampling, context->trace_state,
+  const size_t bytes = otlpshm_sampling_trace_state(&sampling, context->trace_state,
                                                     context->trace_state_bytes, state);
   memcpy(span->carried.trace_state, state, bytes);
   context->trace_state = bytes == 0 ? NULL : span->carried.trace_state;
@@ -334,34 +356,6 @@ static uint8_t kind_of(const struct otlpshm_start_options* options) {
     return (uint8_t)options->kind;
   }
   return options->span_template != NULL ? options->span_template->span_kind : OTLPSHM_KIND_INTERNAL;
-}
-
-static void set_up(struct span* span, struct otlpshm_writer* writer, uint32_t generation,
-                   const struct otlpshm_start_options* options) {
-  span->writer = writer;
-  span->writer_generation = generation;
-  span->scope_index = (uint16_t)load_relaxed_u32(&writer->scope_index);
-  span->nonce = otlpshm_thread.nonce;
-  span->bytes = span->inline_bytes;
-  span->limit = sizeof span->inline_bytes - SPAN_TAIL_BYTES;
-  span->used = SPAN_VARIABLE_OFFSET;
-  span->flags = options->flags;
-  span->span_kind = kind_of(options);
-  span->status_code = OTLPSHM_STATUS_UNSET;
-  span->has_ended = 0;
-  memset((uint8_t*)span + offsetof(struct span, keys_seen), 0, SPAN_ZEROED_BYTES);
-}
-
-static void put_name_and_template(struct span* span, const char* name, size_t name_bytes,
-                                  const struct otlpshm_start_options* options) {
-  if (options->span_template == NULL) {
-    put_first_name(span, name, name_bytes);
-  } else if (name == NULL) {
-    put_template(span, options->span_template, true);
-  } else {
-    put_first_name(span, name, name_bytes);
-    put_template(span, options->span_template, false);
-  }
 }
 
 static SELDOM void put_the_rest(struct otlpshm_span* span,
@@ -382,6 +376,123 @@ static SELDOM void start_by_other_options(struct otlpshm_writer* writer, struct 
   otlpshm_span_start(writer, span, name, name_bytes, &options);
 }
 
+/* The second half of a start. What the first half left in the span: the writer, the attachment, the
+ * generation, flags, and in the header the ids and the threshold. */
+static __attribute__((noinline)) void record(struct span* span, const char* name, size_t name_bytes,
+                                             const struct otlpshm_start_options* options,
+                                             const struct otlpshm_context* parent,
+                                             bool trace_state_changes) {
+  span->nonce = otlpshm_thread.nonce;
+  span->bytes = span->inline_bytes;
+  span->limit = sizeof span->inline_bytes - SPAN_TAIL_BYTES;
+  span->used = SPAN_VARIABLE_OFFSET;
+  span->flags = options->flags;
+  span->span_kind = kind_of(options);
+  span->status_code = OTLPSHM_STATUS_UNSET;
+  span->has_ended = 0;
+  const struct otlpshm_limits* limits = &span->writer->limits;
+  const uint32_t length_max = load_relaxed_u32(&limits->attribute_value_length_max);
+  span->short_value_max = length_max < SHORT_VALUE_BYTES_MAX ? length_max : SHORT_VALUE_BYTES_MAX;
+  span->attributes_left = load_relaxed_u32(&limits->attribute_count_max);
+  memset((uint8_t*)span + offsetof(struct span, keys_seen), 0, SPAN_ZEROED_BYTES);
+  if (LIKELY(options->start_unix_nano == 0)) {
+    otlpshm_clock_read(&span->attachment->clock, &span->start);
+  } else {
+    span->start = (struct otlpshm_time){.unix_nano = options->start_unix_nano};
+  }
+  put_fixed_fields(span, parent);
+  if (trace_state_changes || (parent != NULL && parent->trace_state_bytes != 0)) {
+    put_carried_trace_state(span, parent, trace_state_changes);
+  }
+  const struct otlpshm_template* from = options->span_template;
+  if (from == NULL || name != NULL) put_first_name(span, name, name_bytes);
+  if (from != NULL) put_template(span, from, name == NULL);
+  if (options->attribute_count != 0 || options->link_count != 0) {
+    put_the_rest((struct otlpshm_span*)span, options);
+  }
+}
+
+/* What every start has found out. */
+struct start {
+  struct otlpshm_writer* writer;
+  struct otlpshm_attachment* attachment;
+  const struct otlpshm_context* parent; /* null: a root */
+  uint32_t generation;
+};
+
+static inline struct start start_of(struct otlpshm_writer* writer,
+                                    const struct otlpshm_start_options* options) {
+  const uint32_t generation = writer == NULL ? 0 : load_acquire_u32(&writer->generation);
+  const bool is_open = (generation & 1) != 0;
+  return (struct start){.writer = writer,
+                        .attachment = is_open ? load_relaxed_pointer(&writer->attachment) : NULL,
+                        .parent = otlpshm_has_ids(options->parent) ? options->parent : NULL,
+                        .generation = generation};
+}
+
+OFTEN void start_decided(struct start start, struct otlpshm_ids ids,
+                         struct otlpshm_sampling sampling, struct span* span, const char* name,
+                         size_t name_bytes, const struct otlpshm_start_options* options) {
+  if (sampling.decision == otlpshm_decision_drop) {
+    start_unsampled(span, start.parent, &ids, sampling.trace_flags);
+    if (sampling.trace_state_changes) {
+      carry_sampled_trace_state(span, sampling.threshold, sampling.record_flags);
+    } else if (sampling.looks_again) {
+      otlpshm_sampling_look_again(start.attachment);
+    }
+    return;
+  }
+  span->writer = start.writer;
+  span->writer_generation = start.generation;
+  span->attachment = start.attachment;
+  span->scope_index = (uint16_t)load_relaxed_u32(&start.writer->scope_index);
+  span->record_flags = sampling.record_flags;
+  span->span_flags = sampling.trace_flags | FLAGS_HAS_IS_REMOTE;
+  if (start.parent != NULL && start.parent->is_remote) span->span_flags |= FLAGS_IS_REMOTE;
+  span->has_parent = start.parent != NULL;
+  put_ids(span, &ids);
+  put_header(span, sampling.threshold);
+  record(span, name, name_bytes, options, start.parent, sampling.trace_state_changes);
+}
+
+static SELDOM void start_other_child(struct start start, struct span* span, const char* name,
+                                     size_t name_bytes,
+                                     const struct otlpshm_start_options* options) {
+  start_decided(
+      start, ids_of_child(start.parent),
+      otlpshm_sampling_of_child(&start.writer->sampler, start.parent, start.parent->trace_id), span,
+      name, name_bytes, options);
+}
+
+/* This process is ready and has a segment. */
+OFTEN void start_ready(struct start start, struct span* span, const char* name, size_t name_bytes,
+                       const struct otlpshm_start_options* options) {
+  const struct otlpshm_sampler_state* sampler = &start.writer->sampler;
+  if (start.parent == NULL) {
+    const struct otlpshm_ids ids = otlpshm_ids_of_root(&otlpshm_thread);
+    start_decided(start, ids, otlpshm_sampling_of_root(sampler, start.attachment, ids.trace), span,
+                  name, name_bytes, options);
+  } else if (LIKELY(otlpshm_sampling_just_follows(sampler, start.parent))) {
+    start_decided(start, ids_of_child(start.parent),
+                  otlpshm_sampling_of_follower(sampler, start.parent), span, name, name_bytes,
+                  options);
+  } else {
+    start_other_child(start, span, name, name_bytes, options);
+  }
+}
+
+/* The first span of a thread or of a child process, or one without a segment. */
+static SELDOM void start_at_last(struct otlpshm_writer* writer, struct span* span, const char* name,
+                                 size_t name_bytes, const struct otlpshm_start_options* options) {
+  const struct start start = start_of(writer, options);
+  if (start.attachment != NULL && can_record_at_last(start.attachment, options->flags)) {
+    start_ready(start, span, name, name_bytes, options);
+  } else {
+    count_unrecorded(writer, start.attachment, start.parent);
+    start_nothing(span, start.parent);
+  }
+}
+
 void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* public_span,
                         const char* name, size_t name_bytes,
                         const struct otlpshm_start_options* options) {
@@ -393,44 +504,13 @@ void otlpshm_span_start(struct otlpshm_writer* writer, struct otlpshm_span* publ
     start_by_other_options(writer, public_span, name, name_bytes, options);
     return;
   }
-  const struct otlpshm_context* parent = otlpshm_has_ids(options->parent) ? options->parent : NULL;
-
-  const uint32_t generation = writer == NULL ? 0 : load_acquire_u32(&writer->generation);
-  struct otlpshm_attachment* attachment =
-      (generation & 1) == 0 ? NULL : load_relaxed_pointer(&writer->attachment);
-  if (!can_record(attachment, options->flags)) {
-    count_unrecorded(writer, attachment, parent);
-    start_nothing(span, parent);
-    return;
+  const struct start start = start_of(writer, options);
+  if (LIKELY(start.attachment != NULL && otlpshm_process_is_ready() &&
+             load_acquire_pointer(&start.attachment->current) != NULL)) {
+    start_ready(start, span, name, name_bytes, options);
+  } else {
+    start_at_last(writer, span, name, name_bytes, options);
   }
-  struct otlpshm_ids ids;
-  const struct otlpshm_sampling sampling = decide(writer, attachment, parent, &ids);
-  if (sampling.decision == otlpshm_decision_drop) {
-    start_unsampled(span, parent, &ids, sampling.trace_flags);
-    if (sampling.trace_state_changes) carry_sampled_trace_state(span, &sampling);
-    return;
-  }
-  span->attachment = attachment;
-  set_up(span, writer, generation, options);
-  span->has_parent = parent != NULL;
-  span->record_flags = sampling.record_flags;
-  span->span_flags = sampling.trace_flags | FLAGS_HAS_IS_REMOTE;
-  if (parent != NULL && parent->is_remote) span->span_flags |= FLAGS_IS_REMOTE;
-  span->start = otlpshm_clock_now(&attachment->clock);
-  if (options->start_unix_nano != 0) {
-    span->start = (struct otlpshm_time){.unix_nano = options->start_unix_nano};
-  }
-  put_header(span, &ids, sampling.threshold);
-  put_fixed_fields(span, parent, &ids);
-  if (sampling.trace_state_changes) {
-    put_sampled_trace_state(span, parent, &sampling);
-  } else if (parent != NULL && parent->trace_state_bytes > OTLPSHM_TRACESTATE_BYTES) {
-    put_long_trace_state(span, parent->trace_state, parent->trace_state_bytes);
-  } else if (parent != NULL && parent->trace_state_bytes != 0) {
-    put_trace_state(span, parent->trace_state, parent->trace_state_bytes);
-  }
-  put_name_and_template(span, name, name_bytes, options);
-  if (options->attribute_count != 0 || options->link_count != 0) put_the_rest(public_span, options);
 }
 
 void otlpshm_span_start_cstr(struct otlpshm_writer* writer, struct otlpshm_span* span,
@@ -504,18 +584,18 @@ void otlpshm_span_set_status_cstr(struct otlpshm_span* span, int code, const cha
 
 /* ---- end ------------------------------------------------------------------------------------- */
 
-static void forget(struct span* span) {
-  if (span->bytes != span->inline_bytes) release(span->bytes);
+static inline void close_span(struct span* span) {
   span->writer = NULL;
   span->has_ended = 1;
 }
 
+static void forget(struct span* span) {
+  if (span->bytes != span->inline_bytes) release(span->bytes);
+  close_span(span);
+}
+
 /* The room was kept: SPAN_TAIL_BYTES. */
-static void put_tail(struct span* span) {
-  if ((span->attributes_dropped | span->events_dropped | span->links_dropped | span->status_code) ==
-      0) {
-    return;
-  }
+static SELDOM void put_tail(struct span* span) {
   uint8_t* at = span->bytes + span->used;
   if (span->attributes_dropped > 0) {
     at = put_varint(put_tag(at, SPAN_DROPPED_ATTRIBUTES, WIRE_VARINT), span->attributes_dropped);
@@ -534,55 +614,86 @@ static void put_tail(struct span* span) {
 }
 _Static_assert(SPAN_TAIL_BYTES >= 3 * 6 + SPAN_STATUS_CODE_BYTES, "put_tail needs this room");
 
-/* The tables had no room for the writer's rows. False when the writer was shut down, and perhaps
- * opened anew, since its generation was looked at. */
-static bool carry_rows(const struct span* span, struct otlpshm_record* record, uint8_t* header) {
-  const struct otlpshm_inline_rows* rows = load_acquire_pointer(&span->writer->rows);
-  if (load_relaxed_u32(&span->writer->generation) != span->writer_generation) return false;
-  header[HEADER(record_kind)] = OTLPSHM_RECORD_SPAN_INLINE_SCOPE;
-  record->rows = rows->bytes;
-  record->rows_size = rows->size;
-  return true;
-}
-
-/* The span's end stands in its bytes. */
-static int commit(struct span* span, uint64_t now, uint64_t duration) {
-  put_tail(span);
-  const uint32_t first = header_offset(span);
-  uint8_t* header = span->bytes + first;
+/* The span's end stands in its bytes: finishes the record's header, and returns it. */
+static inline uint8_t* finish_header(struct span* span, uint64_t duration) {
+  uint8_t* header = span->bytes + header_offset(span);
+  const uint64_t kinds =
+      OTLPSHM_RECORD_SPAN | (uint64_t)span->span_kind << 8 | (uint64_t)span->status_code << 16;
   memcpy(header + HEADER(duration_nano), &duration, sizeof duration);
   memcpy(header + HEADER(name_hash), &span->name_hash, sizeof span->name_hash);
-  header[HEADER(status_code)] = span->status_code;
-  struct otlpshm_record record = {.bytes = header, .size = span->used - first};
-  if (span->scope_index == OTLPSHM_SCOPE_INLINE && !carry_rows(span, &record, header)) {
-    return otlpshm_attach_drop(span->attachment, otlpshm_drop_shutdown);
-  }
-  return otlpshm_lane_commit(span->attachment, &record, now,
-                             (span->flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0);
+  memcpy(header + HEADER(record_kind), &kinds, sizeof kinds);
+  return header;
+}
+_Static_assert(HEADER(span_kind) == HEADER(record_kind) + 1 &&
+                   HEADER(status_code) == HEADER(record_kind) + 2 &&
+                   HEADER(record_kind) + 8 == sizeof(struct otlpshm_record_header),
+               "finish_header writes these as one word");
+
+/* The tables had no room for the writer's rows. Null when the writer was shut down, and perhaps
+ * opened anew, since its generation was looked at. */
+static const struct otlpshm_inline_rows* rows_of(const struct span* span) {
+  const struct otlpshm_inline_rows* rows = load_acquire_pointer(&span->writer->rows);
+  return load_relaxed_u32(&span->writer->generation) == span->writer_generation ? rows : NULL;
 }
 
-/* Not sampled, and neither slow nor failed enough to be written: nothing is lost. */
-static bool is_forgotten(const struct span* span, uint64_t duration) {
-  return (span->record_flags & OTLPSHM_RECORD_ONLY) != 0 &&
-         !otlpshm_sampler_keeps(&span->writer->sampler, span->status_code, duration);
-}
-
-static int end(struct span* span, uint64_t now, uint64_t duration) {
-  struct otlpshm_attachment* attachment = span->attachment;
-  int status = OTLPSHM_OK;
-  if (!is_forgotten(span, duration)) {
-    if (!otlpshm_process_ready()) {
-      status = otlpshm_attach_drop_later(attachment, otlpshm_drop_forked);
-    } else if (span->nonce != otlpshm_thread.nonce) {
-      status = otlpshm_attach_drop(attachment, otlpshm_drop_forked);
-    } else if (load_acquire_u32(&span->writer->generation) != span->writer_generation) {
-      status = otlpshm_attach_drop(attachment, otlpshm_drop_shutdown);
-    } else {
-      status = commit(span, now, duration);
-    }
+/* Of a span that has outgrown its inline bytes, or carries its rows. */
+static SELDOM int commit_large(struct span* span, uint64_t now, uint64_t duration) {
+  uint8_t* header = finish_header(span, duration);
+  const uint32_t size = span->used - header_offset(span);
+  const bool may_attach = (span->flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0;
+  int status;
+  if (span->scope_index != OTLPSHM_SCOPE_INLINE) {
+    status = otlpshm_lane_commit(span->attachment, header, size, NULL, now, may_attach);
+  } else {
+    const struct otlpshm_inline_rows* rows = rows_of(span);
+    header[HEADER(record_kind)] = OTLPSHM_RECORD_SPAN_INLINE_SCOPE;
+    status = rows == NULL
+                 ? otlpshm_attach_drop(span->attachment, otlpshm_drop_shutdown)
+                 : otlpshm_lane_commit(span->attachment, header, size, rows, now, may_attach);
   }
   forget(span);
   return status;
+}
+
+/* Not sampled: slow or failed enough to be written all the same? Else nothing is lost. */
+static SELDOM bool is_kept(const struct span* span, uint64_t duration) {
+  return otlpshm_sampler_keeps(&span->writer->sampler, span->status_code, duration);
+}
+
+static SELDOM int drop_at_end(struct span* span) {
+  struct otlpshm_attachment* attachment = span->attachment;
+  const bool is_ready = otlpshm_process_ready();
+  const bool is_ours = span->nonce == otlpshm_thread.nonce;
+  forget(span);
+  if (!is_ready) return otlpshm_attach_drop_later(attachment, otlpshm_drop_forked);
+  return otlpshm_attach_drop(attachment, is_ours ? otlpshm_drop_shutdown : otlpshm_drop_forked);
+}
+
+/* In the process, and under the opening of the writer, that started it. A thread that only ends
+ * spans of others is made ready here. */
+static inline bool may_commit(const struct span* span) {
+  return otlpshm_process_ready() && span->nonce == otlpshm_thread.nonce &&
+         load_acquire_u32(&span->writer->generation) == span->writer_generation;
+}
+
+OFTEN int end(struct span* span, uint64_t now, uint64_t duration) {
+  if (!LIKELY((span->record_flags & OTLPSHM_RECORD_ONLY) == 0) && !is_kept(span, duration)) {
+    forget(span);
+    return OTLPSHM_OK;
+  }
+  if (!LIKELY(may_commit(span))) return drop_at_end(span);
+  if ((span->attributes_dropped | span->events_dropped | span->links_dropped | span->status_code) !=
+      0) {
+    put_tail(span);
+  }
+  if (!LIKELY(span->bytes == span->inline_bytes && span->scope_index != OTLPSHM_SCOPE_INLINE)) {
+    return commit_large(span, now, duration);
+  }
+  const uint8_t* header = finish_header(span, duration);
+  const uint32_t size = span->used - header_offset(span);
+  close_span(span); /* the bytes stay */
+  return otlpshm_lane_commit(span->attachment, header, size, NULL, now,
+                             (span->flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0);
 }
 
 static void put_end(struct span* span, uint64_t end_unix_nano) {
@@ -590,21 +701,25 @@ static void put_end(struct span* span, uint64_t end_unix_nano) {
 }
 
 /* A start that the caller gave can only be compared with the wall clock. */
-static SELDOM uint64_t since_given_start(const struct span* span, uint64_t* monotonic) {
+static SELDOM struct otlpshm_elapsed since_given_start(const struct span* span) {
   const struct otlpshm_time now = otlpshm_clock_now(&span->attachment->clock);
-  *monotonic = now.monotonic;
-  return now.unix_nano > span->start.unix_nano ? now.unix_nano - span->start.unix_nano : 0;
+  return (struct otlpshm_elapsed){
+      .nano = now.unix_nano > span->start.unix_nano ? now.unix_nano - span->start.unix_nano : 0,
+      .monotonic = now.monotonic};
+}
+
+static __attribute__((noinline)) int end_now(struct span* span) {
+  const struct otlpshm_elapsed elapsed =
+      LIKELY(span->start.monotonic != 0)
+          ? otlpshm_clock_since(&span->attachment->clock, &span->start)
+          : since_given_start(span);
+  put_end(span, span->start.unix_nano + elapsed.nano);
+  return end(span, elapsed.monotonic, elapsed.nano);
 }
 
 int otlpshm_span_end(struct otlpshm_span* public_span) {
   struct span* span = recording(public_span);
-  if (span == NULL) return OTLPSHM_OK;
-  uint64_t now;
-  const uint64_t duration = span->start.monotonic != 0
-                                ? otlpshm_clock_since(&span->attachment->clock, &span->start, &now)
-                                : since_given_start(span, &now);
-  put_end(span, span->start.unix_nano + duration);
-  return end(span, now, duration);
+  return span == NULL ? OTLPSHM_OK : end_now(span);
 }
 
 int otlpshm_span_end_at(struct otlpshm_span* public_span, uint64_t end_unix_nano) {

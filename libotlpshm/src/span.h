@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "branches.h"
 #include "clock.h"
 #include "encode.h"
 #include "otlpshm/layout.h"
@@ -26,6 +27,11 @@
 #define SPAN_FLAGS_OFFSET (SPAN_END_OFFSET + 9)
 #define SPAN_VARIABLE_OFFSET (SPAN_FLAGS_OFFSET + 6)
 
+/* A text of at most so many bytes, and a key of at most so many, have lengths of one byte, up to
+ * the whole KeyValue's. */
+#define SHORT_KEY_BYTES_MAX 63u
+#define SHORT_VALUE_BYTES_MAX 56u
+
 /* Room that is always kept for what `end` appends: three counts of dropped things, a status code.
  */
 #define SPAN_TAIL_BYTES 24u
@@ -33,9 +39,6 @@
 
 #define SPAN_BYTES_MAX (512u << 10) /* beyond it attributes and events are dropped, and counted */
 #define SPAN_KEYS_SEEN_WORDS 4u
-
-/* What runs seldom stays out of the way of what runs for every span. */
-#define SELDOM __attribute__((noinline, cold))
 
 /* Of a span that records nothing: for children and carriers. */
 struct span_carried {
@@ -56,6 +59,9 @@ struct __attribute__((may_alias)) span {
   uint32_t flags; /* OTLPSHM_SPAN_* */
   uint32_t span_flags;
   uint32_t name_offset;
+  uint32_t attributes_left; /* below the limit of their count */
+  uint32_t
+      short_value_max; /* bytes of a text that no limit can cut, at most SHORT_VALUE_BYTES_MAX */
   uint16_t record_flags;
   uint16_t scope_index;
   uint8_t has_parent;
@@ -70,13 +76,11 @@ struct __attribute__((may_alias)) span {
   uint32_t name_field_bytes;
   uint32_t status_offset; /* 0: no Status field yet */
   uint32_t status_field_bytes;
-  uint32_t attribute_count;
   uint32_t attributes_dropped;
   uint32_t event_count;
   uint32_t events_dropped;
   uint32_t link_count;
   uint32_t links_dropped;
-  uint32_t reserved;
   union {
     struct span_carried carried;
     uint8_t inline_bytes[1024 - 176];
@@ -90,7 +94,7 @@ void otlpshm_span_count_late(const struct span* span);
 static inline struct span* recording(struct otlpshm_span* public_span) {
   struct span* span = (struct span*)public_span;
   if (span == NULL) return NULL;
-  if (__builtin_expect(span->writer != NULL, 1)) return span;
+  if (LIKELY(span->writer != NULL)) return span;
   if (span->has_ended) otlpshm_span_count_late(span);
   return NULL;
 }
@@ -188,6 +192,7 @@ static inline void see_key(struct span* span, uint8_t hash) {
 /* ---- templates ------------------------------------------------------------------------------ */
 
 #define TEMPLATE_BYTES_MAX 512u
+#define TEMPLATE_CHUNK 32u /* a start copies whole ones */
 
 struct otlpshm_template {
   uint64_t name_hash;
@@ -197,7 +202,8 @@ struct otlpshm_template {
   uint32_t attributes_dropped;
   uint32_t bytes;
   uint8_t span_kind;
-  uint8_t encoded[TEMPLATE_BYTES_MAX]; /* the name's field, then the attributes' */
+  /* The name's field, then the attributes', and room to copy from. */
+  uint8_t encoded[TEMPLATE_BYTES_MAX + TEMPLATE_CHUNK];
 };
 
 #endif

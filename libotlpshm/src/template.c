@@ -30,7 +30,7 @@ static void count_attributes(struct otlpshm_template* made) {
 static bool fill(struct otlpshm_template* made, const struct otlpshm_template_options* options,
                  const struct otlpshm_limits* limits) {
   struct otlpshm_cursor cursor = {
-      .at = made->encoded, .end = made->encoded + sizeof made->encoded, .full = false};
+      .at = made->encoded, .end = made->encoded + TEMPLATE_BYTES_MAX, .full = false};
   char room[OTLPSHM_NAME_BYTES_MAX];
   size_t name_bytes = options->name_bytes;
   if (name_bytes == 0 && options->name != NULL) name_bytes = strlen(options->name);

@@ -95,8 +95,7 @@ bool commit(unsigned thread, unsigned n) {
   std::uint8_t bytes[kRecordBytes] = {};
   const std::uint64_t tag = tag_of(thread, n);
   std::memcpy(bytes + sizeof(otlpshm_record_header), &tag, sizeof tag);
-  const otlpshm_record record = {bytes, nullptr, kRecordBytes, 0};
-  return otlpshm_lane_commit(&attachment, &record, 0, false) == OTLPSHM_OK;
+  return otlpshm_lane_commit(&attachment, bytes, kRecordBytes, nullptr, 0, false) == OTLPSHM_OK;
 }
 
 // ---- the daemon: sidecar/ingest's accesses

@@ -259,14 +259,13 @@ TEST_CASE("lane: rows stand between header and fields, wherever the record wraps
     const std::string body = std::string("\x25\0\0\0", 4) + resource +
                              std::string("\x0b\0\0\0", 4) + scope + std::string(123, 'f');
     const std::vector<std::uint8_t> span(80 + 123, 'f');
-    const otlpshm_record record = {span.data(), rows->bytes,
-                                   static_cast<std::uint32_t>(span.size()), rows->size};
     for (std::uint64_t before_end = 8; before_end <= 272; before_end += 8) {
       go_to(scene, kSmall - before_end);
       const std::uint64_t position = scene.segment.tail(0);
       const std::uint64_t sequence = scene.segment.sequence(0);
-      REQUIRE(otlpshm_lane_commit(scene.attachment, &record, otlpshm_clock_monotonic(), true) ==
-              OTLPSHM_OK);
+      REQUIRE(otlpshm_lane_commit(scene.attachment, span.data(),
+                                  static_cast<std::uint32_t>(span.size()), rows,
+                                  otlpshm_clock_monotonic(), true) == OTLPSHM_OK);
       const auto records = scene.segment.records(0, position, sequence);
       REQUIRE(records);
       REQUIRE(records->size() == 1);

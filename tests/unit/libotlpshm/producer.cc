@@ -58,8 +58,8 @@ int write_span(otlpshm_writer* writer, const std::string& name, unsigned flags) 
 
 int commit_record(otlpshm_attachment* attachment, std::uint32_t size, char fill, bool may_attach) {
   const std::vector<std::uint8_t> record(size, static_cast<std::uint8_t>(fill));
-  const otlpshm_record on_its_way = {record.data(), nullptr, size, 0};
-  return otlpshm_lane_commit(attachment, &on_its_way, otlpshm_clock_monotonic(), may_attach);
+  return otlpshm_lane_commit(attachment, record.data(), size, nullptr, otlpshm_clock_monotonic(),
+                             may_attach);
 }
 
 otlpshm_attribute string_attribute(const char* key, const char* text) {

@@ -32,9 +32,8 @@ struct Scene {
 };
 
 int commit_from_here(otlpshm_attachment* attachment, const std::vector<std::uint8_t>& bytes) {
-  const otlpshm_record record = {bytes.data(), nullptr, static_cast<std::uint32_t>(bytes.size()),
-                                 0};
-  return otlpshm_lane_commit(attachment, &record, otlpshm_clock_monotonic(), false);
+  return otlpshm_lane_commit(attachment, bytes.data(), static_cast<std::uint32_t>(bytes.size()),
+                             nullptr, otlpshm_clock_monotonic(), false);
 }
 
 // Runs a body in a thread, to its end: whoever joins a thread may be a moment before the kernel has
