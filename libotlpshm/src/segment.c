@@ -242,7 +242,7 @@ bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_la
   const uint64_t more = end - lane->populated;
   const bool allowed = has_space || otlpshm_headroom_allows(more, now);
   if (!allowed || otlpshm_kernel_madvise(from, more, MADV_POPULATE_WRITE) != 0) {
-    if (allowed) (void)otlpshm_kernel_madvise(from, more, MADV_REMOVE);
+    if (allowed && !has_space) (void)otlpshm_kernel_madvise(from, more, MADV_REMOVE);
     store_relaxed_u64(&segment->grow_again_at, now + GROW_RETRY_NANO);
     return false;
   }

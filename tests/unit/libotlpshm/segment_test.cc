@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -65,6 +66,18 @@ std::uint64_t blocks_of(const std::string& path) {
   struct stat stat = {};
   REQUIRE(::stat(path.c_str(), &stat) == 0);
   return static_cast<std::uint64_t>(stat.st_blocks);
+}
+
+// Takes all the space that the directory's file system has left; returns the file that has it.
+std::string fill_up(const PrivateDirectory& directory) {
+  const std::string path = directory.file("filler");
+  const int fd = open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+  REQUIRE(fd >= 0);
+  const std::string page(4096, 'x');
+  while (write(fd, page.data(), page.size()) == static_cast<ssize_t>(page.size())) {
+  }
+  close(fd);
+  return path;
 }
 
 }  // namespace
@@ -243,13 +256,7 @@ TEST_CASE("segment: on a full tmpfs a lane stays as it is, and grows when tried 
     REQUIRE(alone.status == OTLPSHM_OK);
     otlpshm_segment_start(&alone.segment);
     otlpshm_segment_open_lane(&alone.segment, 1);
-    const std::string filler = directory.file("filler");
-    const int fd = open(filler.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    REQUIRE(fd >= 0);
-    const std::string page(4096, 'x');
-    while (write(fd, page.data(), page.size()) == static_cast<ssize_t>(page.size())) {
-    }
-    close(fd);
+    const std::string filler = fill_up(directory);
     otlpshm_lane* lane = &alone.segment.lanes[1];
     const std::uint64_t before = blocks_of(directory.segment());
     const std::uint64_t now = otlpshm_clock_monotonic();
@@ -264,6 +271,43 @@ TEST_CASE("segment: on a full tmpfs a lane stays as it is, and grows when tried 
   });
   CHECK(umount2(directory.path().c_str(), MNT_DETACH) == 0);
   CHECK(status == 0);
+}
+
+TEST_CASE("segment: on a full tmpfs lane 0 goes on to its end, whatever another lane was refused") {
+  if (geteuid() != 0) return;
+  const PrivateDirectory directory;
+  if (mount("tmpfs", directory.path().c_str(), "tmpfs", 0, "size=1700k") != 0) return;
+  const int status = status_of_child([&] {
+    Alone alone(directory.path(), (16 + 4) * kUnit);
+    REQUIRE(alone.status == OTLPSHM_OK);
+    otlpshm_segment_start(&alone.segment);
+    otlpshm_segment_open_lane(&alone.segment, 1);
+    (void)fill_up(directory);
+    otlpshm_lane* lanes = alone.segment.lanes;
+    const std::uint64_t now = otlpshm_clock_monotonic();
+    REQUIRE(otlpshm_segment_populate(&alone.segment, &lanes[0], 1, now));
+    REQUIRE_FALSE(otlpshm_segment_populate(&alone.segment, &lanes[1], 1, now));
+    while (lanes[0].populated < lanes[0].bytes) {
+      REQUIRE(otlpshm_segment_populate(&alone.segment, &lanes[0], lanes[0].populated + 1, now));
+    }
+    std::memset(lanes[0].area, 'x', lanes[0].bytes);
+  });
+  CHECK(umount2(directory.path().c_str(), MNT_DETACH) == 0);
+  CHECK(status == 0);
+}
+
+TEST_CASE("segment: lane 0 keeps its space when the kernel does not let it grow") {
+  const PrivateDirectory directory;
+  Alone alone(directory.path(), 2 << 20);
+  REQUIRE(alone.status == OTLPSHM_OK);
+  otlpshm_segment_start(&alone.segment);
+  otlpshm_lane* lane = &alone.segment.lanes[0];
+  const std::uint64_t before = blocks_of(directory.segment());
+  REQUIRE(mprotect(lane->area, lane->bytes, PROT_READ) == 0);
+  CHECK_FALSE(otlpshm_segment_populate(&alone.segment, lane, lane->bytes, 1));
+  CHECK(blocks_of(directory.segment()) == before);
+  REQUIRE(mprotect(lane->area, lane->bytes, PROT_READ | PROT_WRITE) == 0);
+  CHECK(otlpshm_segment_populate(&alone.segment, lane, lane->bytes, 2'000'000'000));
 }
 
 TEST_CASE("segment: one is made under a rain of signals") {
