@@ -270,8 +270,9 @@ void otlpshm_segment_open_all(struct otlpshm_segment* segment, uint32_t tid, uin
   bool has_memory = true;
   for (uint32_t index = 0; index < segment->lane_count && has_memory; ++index) {
     struct otlpshm_lane* lane = &segment->lanes[index];
-    if (index >= load_relaxed_u32(&segment->lanes_open) &&
-        take_lease(&segment->open_lease, 0, tid)) {
+    if (index >= load_relaxed_u32(&segment->lanes_open)) {
+      /* They open in the order of their numbers: behind one that does not, none. */
+      if (!take_lease(&segment->open_lease, 0, tid)) break;
       if (index >= load_relaxed_u32(&segment->lanes_open)) { /* another thread may have */
         has_memory = populate_whole(segment, lane, now);
         if (has_memory) publish_next_lane(segment);

@@ -126,7 +126,8 @@ bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_la
                               uint64_t bytes, uint64_t now);
 
 /* Opens every lane, puts memory behind all of them, and seals the segment: no span will enter the
- * kernel for it. Where memory is short the remaining lanes stay closed. Under the attach mutex. */
+ * kernel for it. Where memory is short, or another thread does not come to an end of opening a lane
+ * for 50 ms, the remaining lanes stay closed. Under the attach mutex. */
 void otlpshm_segment_open_all(struct otlpshm_segment* segment, uint32_t tid, uint64_t now);
 
 /* Closes the leases that are free: nothing more is written. The caller holds a use. */

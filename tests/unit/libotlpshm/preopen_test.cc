@@ -8,12 +8,15 @@
 
 #include <catch2/catch.hpp>
 #include <cstddef>
+#include <thread>
 
 #include "in_child.h"
 #include "producer.h"
 
 namespace otlpshm::library {
 namespace {
+
+constexpr std::uint32_t kAnother = 0x80000001;  // no tid of this process, and never gone
 
 // The kernel ends the process at any system call from here on, but for its exit.
 void forbid_the_kernel() {
@@ -83,6 +86,49 @@ TEST_CASE(
     (void)write_span(writer, "reaped");
     _exit(0);
   });
+}
+
+TEST_CASE("preopen: a lane that a living thread is opening is left to it, with those behind it") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    forget_environment();
+    otlpshm_writer* writer = open_writer(directory.path(), 4 << 20);
+    otlpshm_segment* segment = writer->attachment->current;
+    segment->open_lease = kAnother;
+    (void)open_all(directory.path(), 0);
+    REQUIRE(segment->open_lease == kAnother);
+    REQUIRE(segment->lanes_open == 1);
+    REQUIRE(segment->lanes[0].populated == segment->lanes[0].bytes);
+    for (std::uint32_t lane = 1; lane < segment->lane_count; ++lane) {
+      REQUIRE(segment->lanes[lane].populated == 0);
+      REQUIRE(segment->lanes[lane].lease == OTLPSHM_LEASE_CLOSED);
+    }
+    REQUIRE(commit_record(writer->attachment, 88, 'x') == OTLPSHM_OK);
+  });
+}
+
+TEST_CASE("preopen: however long another thread takes to open a lane, no open one lacks memory") {
+  for (const unsigned milliseconds : {2u, 75u, 130u}) {
+    const PrivateDirectory directory;
+    in_child([&] {
+      forget_environment();
+      otlpshm_writer* writer = open_writer(directory.path(), 4 << 20);
+      otlpshm_segment* segment = writer->attachment->current;
+      segment->open_lease = kAnother;
+      std::thread opener([&] {
+        usleep(milliseconds * 1000);
+        store_release_u32(&segment->open_lease, 0);
+      });
+      (void)open_all(directory.path(), 0);
+      opener.join();
+      for (std::uint32_t lane = 0; lane < segment->lane_count; ++lane) {
+        const bool is_open = lane < segment->lanes_open;
+        REQUIRE(segment->lanes[lane].populated == (is_open ? segment->lanes[lane].bytes : 0));
+        REQUIRE(segment->lanes[lane].lease ==
+                (is_open ? OTLPSHM_LEASE_FREE : OTLPSHM_LEASE_CLOSED));
+      }
+    });
+  }
 }
 
 TEST_CASE("preopen: a reaped segment is left by a call that may enter the kernel") {
