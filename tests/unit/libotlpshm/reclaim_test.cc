@@ -194,6 +194,51 @@ TEST_CASE("reclaim: a handler may fork at any instruction of a commit, and both 
     REQUIRE_FALSE(failed);
   });
 }
+
+TEST_CASE("reclaim: a handler may fork at any instruction of a commit that finds all lanes full") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    Scene scene(directory, 18 * kSmall);
+    REQUIRE(scene.current()->lane_count > 1);
+    while (commit_record(scene.attachment(), 1024, 'f') == OTLPSHM_OK) {
+    }
+    const SegmentFile segment(directory.segment());
+    REQUIRE(segment.dropped(otlpshm_drop_lane_full) == 1);
+    static pid_t child = -1;
+    static int status = 0;
+    watch_steps([] {
+      status = 0;
+      child = fork();
+      while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+      }
+    });
+    const std::vector<std::uint8_t> bytes(1000, 'p');
+    const long steps = commit_in_steps(scene.attachment(), bytes, 0);
+    REQUIRE(steps > 50);
+    constexpr int kCountedOnce = 10;
+    long children = 0;
+    long counted = 0;
+    for (long target = 1; target <= steps; target += 11, ++children) {
+      child = -1;
+      (void)commit_in_steps(scene.attachment(), bytes, target);
+      if (child == 0) {
+        // The frame of the parent's has gone on in here. Now a span of the child's own.
+        alarm(kBodySeconds);
+        const bool good = write_span(scene.writer, "child") == OTLPSHM_OK;
+        const otlpshm_stats stats = stats_of(scene.writer);
+        (void)unlink(directory.file(std::string(scene.current()->id) + ".seg").c_str());
+        const bool once = stats.ended == 2;
+        _exit(good && stats.committed == 1 && stats.ended <= 2 ? once * kCountedOnce : 1);
+      }
+      INFO("behind instruction " << target << " of " << steps);
+      REQUIRE(WIFEXITED(status));
+      REQUIRE((WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == kCountedOnce));
+      counted += WEXITSTATUS(status) == kCountedOnce;
+    }
+    REQUIRE(counted > 0);
+    REQUIRE(segment.dropped_total() == 2 + static_cast<std::uint64_t>(children));
+  });
+}
 #endif
 
 TEST_CASE("reclaim: the lane of a dead thread is taken back when no lane took a span") {
