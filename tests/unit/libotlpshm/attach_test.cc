@@ -317,6 +317,28 @@ TEST_CASE("attach: a drop that came while nothing was attached is in the segment
   });
 }
 
+TEST_CASE(
+    "attach: who read the clock before another thread looked does not take a daemon for gone") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    StateFile state(directory);
+    otlpshm_writer* writer = open_writer(directory.path());
+    const std::uint64_t now = otlpshm_clock_monotonic();
+    const auto is_expired_at = [&](std::uint64_t time) {
+      otlpshm_attach_glance(writer->attachment, time);
+      return writer->attachment->expired != 0;
+    };
+    state.beat();
+    REQUIRE_FALSE(is_expired_at(now));
+    REQUIRE_FALSE(is_expired_at(now - 1));
+    REQUIRE_FALSE(is_expired_at(1));
+    REQUIRE_FALSE(is_expired_at(now + 10 * kSecond));
+    REQUIRE(is_expired_at(now + 10 * kSecond + 1));
+    state.beat();
+    REQUIRE_FALSE(is_expired_at(now));
+  });
+}
+
 TEST_CASE("attach: a producer under another uid attaches in a host directory and in a pod's") {
   if (geteuid() != 0) return;
   struct Case {
