@@ -251,6 +251,45 @@ TEST_CASE("writer: a segment that nobody wrote to goes with its writer, without 
   });
 }
 
+TEST_CASE("writer: drops that no segment holds yet are in the segment that a shutdown leaves") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    StateFile state(directory);
+    otlpshm_writer* writer = open_writer(directory.path(), kSmall);
+    const std::string path = directory.segment();
+    const SegmentFile segment(path);
+    AckFile ack(path);
+    look(writer);
+    REQUIRE(write_span(writer) == OTLPSHM_OK);
+    ack.settle_all(segment);
+    otlpshm_segment* const current = writer->attachment->current;
+    for (std::uint32_t& use : current->uses) use = 0x80000001;  // so many threads look at it
+    REQUIRE(commit_record(writer->attachment, kSmall, 'x') == OTLPSHM_ERROR_DROPPED);
+    for (std::uint32_t& use : current->uses) use = 0;
+    REQUIRE(segment.dropped_total() == 0);
+    REQUIRE(otlpshm_shutdown(writer, 0) == OTLPSHM_OK);
+    REQUIRE(segment.dropped(otlpshm_drop_record_too_large) == 1);
+    REQUIRE(segment.dropped_total() == 1);
+    REQUIRE(access(path.c_str(), F_OK) == 0);  // the daemon has not seen that yet
+  });
+}
+
+TEST_CASE("writer: drops that come with the end of a reaped segment are not put into it") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    StateFile state(directory);
+    otlpshm_writer* writer = open_writer(directory.path(), kSmall);
+    const SegmentFile segment(directory.segment());
+    AckFile ack(directory.segment());
+    look(writer);
+    ack.set_state(3);
+    (void)otlpshm_attach_drop_later(writer->attachment, otlpshm_drop_forked);
+    (void)otlpshm_shutdown(writer, 0);
+    REQUIRE(segment.dropped_total() == 0);
+    REQUIRE(stats_of(open_writer(directory.path())).dropped[otlpshm_drop_forked] == 1);
+  });
+}
+
 TEST_CASE("writer: the last one to shut down unmaps the segment, and the next has another") {
   const PrivateDirectory directory;
   in_child([&] {
