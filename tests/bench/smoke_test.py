@@ -23,6 +23,8 @@ NAMES = {
         "span_w20_cpu_ns",
         "span_attribute_cpu_ns",
         "span_unsampled_cpu_ns",
+        "span_unsampled_least_cpu_ns",
+        "span_unsampled_w5_cpu_ns",
         "span_first_lap_cpu_ns",
         "span_allocations",
         "span_syscalls",
