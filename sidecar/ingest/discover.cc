@@ -11,6 +11,9 @@
 #include <cerrno>
 #include <cstring>
 #include <string_view>
+#include <utility>
+
+#include "ingest/evict.h"
 
 namespace otlpshm::ingest {
 
@@ -49,35 +52,40 @@ Descriptor open_directory(const std::string& path, std::string* error) {
 
 enum class LockResult { held, taken, again, refused };
 
-LockResult try_lock(int directory, Descriptor* lock, std::string* error) {
-  Descriptor fd(
-      ::openat(directory, kLockName, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+LockResult try_lock(int directory, Descriptor* lock, std::string* why) {
+  const std::string name = kLockName;
+  Descriptor fd;
+  if (!evict(directory, name, &fd, why)) return LockResult::refused;
   if (!fd) {
-    *error = std::string(kLockName) + ": " + std::strerror(errno) +
-             "; it belongs to another user's daemon: stop that one and remove the file";
-    return LockResult::refused;
+    fd = Descriptor(::openat(directory, kLockName,
+                             O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
   }
+  if (!fd) {
+    *why = name + ": " + std::strerror(errno) + remedy(directory, name);
+    return LockResult::again;
+  }
+  struct stat ours = {};
+  if (::fstat(fd.get(), &ours) != 0) return LockResult::again;
   struct flock whole = {};
   whole.l_type = F_WRLCK;
   whole.l_whence = SEEK_SET;
   if (::fcntl(fd.get(), F_OFD_SETLK, &whole) != 0) {
-    if (errno == EAGAIN || errno == EACCES) return LockResult::taken;
-    *error = std::string(kLockName) + ": cannot be locked: " + std::strerror(errno);
-    return LockResult::refused;
+    const int number = errno;
+    *why = name + ": cannot be locked: " + std::strerror(number) + remedy(directory, name);
+    if (number != EAGAIN && number != EACCES) return LockResult::refused;
+    return ours.st_uid == ::geteuid() ? LockResult::taken : LockResult::again;
   }
   // Whoever can open the file could hold its lock against us: it must be ours alone, and still
   // have its name.
-  struct stat ours = {};
   struct stat named = {};
-  if (::fstat(fd.get(), &ours) != 0 ||
-      ::fstatat(directory, kLockName, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
+  if (::fstatat(directory, kLockName, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
       ours.st_ino != named.st_ino) {
     return LockResult::again;
   }
   if (!S_ISREG(ours.st_mode) || ours.st_uid != ::geteuid() || (ours.st_mode & 077) != 0) {
     if (::unlinkat(directory, kLockName, 0) == 0) return LockResult::again;
-    *error = std::string(kLockName) +
-             " is not this daemon's own and cannot be removed: " + std::strerror(errno);
+    *why = name + " is not this daemon's own and cannot be removed: " + std::strerror(errno) +
+           remedy(directory, name);
     return LockResult::refused;
   }
   *lock = std::move(fd);
@@ -85,10 +93,10 @@ LockResult try_lock(int directory, Descriptor* lock, std::string* error) {
 }
 
 Descriptor lock_directory(int directory, const std::string& path, std::string* error) {
-  constexpr int kTriesMax = 3;
+  constexpr int kTriesMax = 32;
+  std::string why;
   for (int i = 0; i < kTriesMax; ++i) {
     Descriptor lock;
-    std::string why;
     switch (try_lock(directory, &lock, &why)) {
       case LockResult::held:
         return lock;
@@ -103,7 +111,8 @@ Descriptor lock_directory(int directory, const std::string& path, std::string* e
         return {};
     }
   }
-  *error = "directory " + path + ": " + kLockName + " changes under us; start again";
+  *error = "directory " + path + ": " +
+           (why.empty() ? std::string(kLockName) + " changes under us; start again" : why);
   return {};
 }
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "ingest/evict.h"
 #include "ingest/sigbus_guard.h"
 
 namespace otlpshm::ingest {
@@ -17,6 +18,7 @@ namespace otlpshm::ingest {
 namespace {
 
 constexpr mode_t kMode = 0644;
+constexpr int kTriesMax = 32;  // against somebody who takes and leaves the name in a loop
 
 std::string sentence(const char* doing, const std::string& name, int error) {
   std::string text = std::string("cannot ") + doing + " " + name + ": " + std::strerror(error);
@@ -25,6 +27,39 @@ std::string sentence(const char* doing, const std::string& name, int error) {
     return text + "; the daemon's user must be able to write the directory";
   }
   return text;
+}
+
+Descriptor create_temporary(int directory, const std::string& name, std::string* error) {
+  for (int i = 0; i < kTriesMax; ++i) {
+    Descriptor fd(::openat(directory, name.c_str(),
+                           O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
+    if (fd) return fd;
+    if (errno != EEXIST) {
+      *error = sentence("create", name, errno);
+      return {};
+    }
+    if (!evict(directory, name, &fd, error)) return {};
+    if (fd) return fd;
+    // Only one daemon lives here: a file of this name was left by one that was killed.
+    if (::unlinkat(directory, name.c_str(), 0) != 0 && errno != EISDIR && errno != ENOENT) break;
+  }
+  *error = "cannot remove " + name + ": " + std::strerror(errno) + remedy(directory, name);
+  return {};
+}
+
+// Over what has the name; only a directory is in the way of that.
+bool give_name(int directory, const std::string& temporary, const std::string& name,
+               std::string* error) {
+  int number = EISDIR;
+  for (int i = 0; i < kTriesMax && number == EISDIR; ++i) {
+    Descriptor replacement;
+    if (!evict(directory, name, &replacement, error)) return false;
+    if (::renameat(directory, temporary.c_str(), directory, name.c_str()) == 0) return true;
+    number = errno;
+  }
+  *error = "cannot rename " + temporary + " to " + name + ": " + std::strerror(number) +
+           remedy(directory, name);
+  return false;
 }
 
 }  // namespace
@@ -47,14 +82,8 @@ std::unique_ptr<OwnFile> OwnFile::create(int directory, const std::string& name,
                                          const std::function<void(std::uint8_t*)>& fill,
                                          std::string* error) {
   const std::string temporary = "." + name + ".tmp";
-  // Only one daemon lives here: a file of this name was left by one that was killed.
-  ::unlinkat(directory, temporary.c_str(), 0);
-  Descriptor fd(::openat(directory, temporary.c_str(),
-                         O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
-  if (!fd) {
-    *error = sentence("create", temporary, errno);
-    return nullptr;
-  }
+  Descriptor fd = create_temporary(directory, temporary, error);
+  if (!fd) return nullptr;
   const auto give_up = [&](const char* doing, int number) {
     *error = sentence(doing, temporary, number);
     ::unlinkat(directory, temporary.c_str(), 0);
@@ -68,8 +97,9 @@ std::unique_ptr<OwnFile> OwnFile::create(int directory, const std::string& name,
   if (file == nullptr) return give_up("map", errno);
   std::uint8_t* const start = file->bytes();
   if (!guarded([&fill, start] { fill(start); })) return give_up("write", EIO);
-  if (::renameat(directory, temporary.c_str(), directory, name.c_str()) != 0) {
-    return give_up("rename", errno);
+  if (!give_name(directory, temporary, name, error)) {
+    ::unlinkat(directory, temporary.c_str(), 0);
+    return nullptr;
   }
   return file;
 }

@@ -120,3 +120,21 @@ def test_a_strangers_state_is_not_believed(directory, emit, programs, start_daem
     assert (directory / "state").stat().st_uid == DAEMON, "the daemon replaces a foreign state"
     daemon.settled(10)
     assert journal.read().distinct == 10, "what waited is exported"
+
+
+def test_names_that_a_stranger_took_do_not_keep_the_daemon_out(directory, pair, journal):
+    os.chown(directory, DAEMON, DAEMON)
+    directory.chmod(0o3733)
+    (directory / ".otlpshmd.lock").symlink_to("/nowhere")
+    (directory / "state").mkdir()
+    (directory / "state" / "file").touch()
+    os.mkfifo(directory / ".state.tmp")
+    for name in (".otlpshmd.lock", "state", ".state.tmp"):
+        os.chown(directory / name, STRANGER, STRANGER, follow_symlinks=False)
+    daemon, workload = pair(directory, flush_ms=30000)
+    check_all_arrive(daemon, workload, journal, directory, 0o640)
+    said = daemon.log.read_text()
+    for name in (".otlpshmd.lock", "state", ".state.tmp"):
+        assert f"had taken a name that the daemon needs: {name}" in said
+    (kept,) = directory.glob(".state.*.tmp/file")
+    assert kept.stat().st_uid == 0
