@@ -5,18 +5,15 @@
 #define OTLPSHM_CONFIG_QUOTE_H
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace otlpshm::config {
 
-// The bytes of the well-formed UTF-8 sequence at `at`, 1 to 4; 0 if there is none.
-// Precondition: at < text.size().
-std::size_t utf8_bytes_at(std::string_view text, std::size_t at);
-
-// True if the code point of `bytes` bytes at `at` is a C0 or C1 control, or DEL.
-bool is_control_at(std::string_view text, std::size_t at, std::size_t bytes);
+// C0, C1 or DEL.
+bool is_control(std::uint32_t code);
 
 // The offset of the first control character or broken sequence, tab and line ends included.
 std::optional<std::size_t> first_unprintable(std::string_view text);

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "config/quote.h"
+#include "model/utf8.h"
 
 namespace otlpshm::config {
 
@@ -76,17 +77,16 @@ std::size_t code_points(std::string_view text) {
 std::string cells(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t bytes = utf8_bytes_at(text, at);
+    const model::Utf8Character character = model::utf8_character(text.substr(at));
+    const std::size_t bytes = std::max<std::size_t>(character.bytes, 1);
     if (text[at] == '\t') {
       out += ' ';
-      at += 1;
-    } else if (bytes == 0 || is_control_at(text, at, bytes)) {
+    } else if (character.bytes == 0 || is_control(character.code)) {
       out += '?';
-      at += bytes == 0 ? 1 : bytes;
     } else {
       out += text.substr(at, bytes);
-      at += bytes;
     }
+    at += bytes;
   }
   return out;
 }
@@ -114,7 +114,8 @@ std::size_t cut_around(std::string& line, std::size_t centre) {
   std::string kept;
   std::size_t column = 0;
   for (std::size_t at = 0; at < line.size() && column < first + excerpt_columns_max; ++column) {
-    const std::size_t bytes = std::max<std::size_t>(utf8_bytes_at(line, at), 1);
+    const std::size_t bytes =
+        std::max<std::size_t>(model::utf8_character(std::string_view(line).substr(at)).bytes, 1);
     if (column >= first) kept += line.substr(at, bytes);
     at += bytes;
   }
@@ -170,14 +171,14 @@ std::vector<Fault> SourceText::unreadable() const {
   for (std::size_t index = 0; index < line_starts_.size(); ++index) {
     std::string_view rest = line(index);
     for (std::size_t at = 0; at < rest.size();) {
-      const std::size_t bytes = utf8_bytes_at(rest, at);
-      if (bytes == 0) {
+      const model::Utf8Character character = model::utf8_character(rest.substr(at));
+      if (character.bytes == 0) {
         return {{{index, at, 1}, "the file is not UTF-8 here: save it as UTF-8"}};
       }
-      if (rest[at] != '\t' && is_control_at(rest, at, bytes)) {
+      if (rest[at] != '\t' && is_control(character.code)) {
         return {{{index, at, 1}, "a control character, which YAML does not allow: remove it"}};
       }
-      at += bytes;
+      at += character.bytes;
     }
   }
   return {};

@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "model/utf8.h"
 #include "telemetry/escape.h"
 
 namespace otlpshm::exporting {
@@ -215,7 +216,7 @@ std::string terminal_text(std::string_view text, std::size_t bytes_max) {
   if (text.size() <= bytes_max) return telemetry::printable(text);
   std::size_t end = 0;
   while (end < bytes_max) {
-    end += std::max<std::size_t>(telemetry::utf8_character_bytes(text.substr(end)), 1);
+    end += std::max<std::size_t>(model::utf8_character(text.substr(end)).bytes, 1);
   }
   return telemetry::printable(text.substr(0, end)) + kEllipsis;
 }

@@ -50,4 +50,15 @@ bool is_utf8_beyond_ascii(const std::uint8_t* text, std::size_t bytes) {
   return true;
 }
 
+Utf8Character utf8_character(std::string_view text) {
+  if (text.empty()) return {};
+  const auto* const at = reinterpret_cast<const std::uint8_t*>(text.data());
+  if (at[0] < 0x80) return {1, at[0]};
+  const std::size_t bytes = sequence_bytes(at, text.size());
+  if (bytes == 0) return {};
+  std::uint32_t code = at[0] & (0x7fu >> bytes);
+  for (std::size_t i = 1; i < bytes; ++i) code = code << 6 | (at[i] & 0x3fu);
+  return {bytes, code};
+}
+
 }  // namespace otlpshm::model

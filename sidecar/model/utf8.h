@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// utf8.h: is this UTF-8? As protobuf means it: no surrogates, nothing overlong, up to U+10FFFF.
+// utf8.h: is this UTF-8, and which characters is it? As protobuf means it: no surrogates, nothing
+// overlong, up to U+10FFFF.
 //   Owns   nothing.
 //   Never  reads past the end it is given.
 #ifndef OTLPSHM_MODEL_UTF8_H
@@ -8,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 
 namespace otlpshm::model {
 
@@ -39,6 +41,13 @@ inline bool is_ascii(const std::uint8_t* text, std::size_t bytes) {
 [[nodiscard]] inline bool is_utf8(const std::uint8_t* text, std::size_t bytes) {
   return is_ascii(text, bytes) || is_utf8_beyond_ascii(text, bytes);
 }
+
+struct Utf8Character {
+  std::size_t bytes = 0;  // 0: none that is well-formed
+  std::uint32_t code = 0;
+};
+// The character at the start of `text`.
+[[nodiscard]] Utf8Character utf8_character(std::string_view text);
 
 }  // namespace otlpshm::model
 

@@ -4,14 +4,10 @@
 #ifndef OTLPSHM_TELEMETRY_ESCAPE_H
 #define OTLPSHM_TELEMETRY_ESCAPE_H
 
-#include <cstddef>
 #include <string>
 #include <string_view>
 
 namespace otlpshm::telemetry {
-
-// The bytes of the well-formed UTF-8 character at the start of `text`; 0 if there is none.
-size_t utf8_character_bytes(std::string_view text);
 
 // For a line of a log: what cannot be printed becomes \n, \t, \r, \\ or \xNN.
 std::string printable(std::string_view text);

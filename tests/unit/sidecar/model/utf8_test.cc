@@ -6,6 +6,7 @@
 #include <string>
 
 using otlpshm::model::is_utf8;
+using otlpshm::model::utf8_character;
 
 namespace {
 
@@ -33,6 +34,25 @@ TEST_CASE("model: overlong forms, surrogates, stray and missing bytes are not UT
     CHECK_FALSE(is("12345678" + std::string(text)));
     CHECK_FALSE(is(std::string(text) + "12345678"));
     CHECK_FALSE(is("1234567" + std::string(text) + "x"));
+  }
+}
+
+TEST_CASE("model: the first character of a text has a length and a code point") {
+  struct Case {
+    const char* text;
+    std::size_t bytes;
+    std::uint32_t code;
+  };
+  for (const Case& one :
+       {Case{"ab", 1, 'a'}, Case{"\xc2\x80z", 2, 0x80}, Case{"\xdf\xbf", 2, 0x7ff},
+        Case{"\xe0\xa0\x80", 3, 0x800}, Case{"\xef\xbf\xbd", 3, 0xfffd},
+        Case{"\xf0\x90\x80\x80", 4, 0x10000}, Case{"\xf4\x8f\xbf\xbf", 4, 0x10ffff}}) {
+    CHECK(utf8_character(one.text).bytes == one.bytes);
+    CHECK(utf8_character(one.text).code == one.code);
+  }
+  for (const char* broken :
+       {"", "\x80", "\xc1\xbf", "\xe2\x82", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf"}) {
+    CHECK(utf8_character(broken).bytes == 0);
   }
 }
 

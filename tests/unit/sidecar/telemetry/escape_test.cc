@@ -31,16 +31,6 @@ TEST_CASE("escape: broken UTF-8 is shown byte by byte") {
   CHECK(printable("\xe2\x82z") == "\\xe2\\x82z");
 }
 
-TEST_CASE("escape: the length of every well-formed character is known") {
-  CHECK(utf8_character_bytes("") == 0);
-  CHECK(utf8_character_bytes("a") == 1);
-  CHECK(utf8_character_bytes("\xc2\x80") == 2);
-  CHECK(utf8_character_bytes("\xe0\xa0\x80") == 3);
-  CHECK(utf8_character_bytes("\xf0\x90\x80\x80") == 4);
-  CHECK(utf8_character_bytes("\xf4\x8f\xbf\xbf") == 4);
-  CHECK(utf8_character_bytes("\xf0\x8f\xbf\xbf") == 0);
-}
-
 TEST_CASE("escape: a label value cannot end its quotes or its line") {
   CHECK(prometheus_label_value("a\"b\\c\nd") == "a\\\"b\\\\c\\nd");
   CHECK(prometheus_label_value("x\xff"
