@@ -85,7 +85,7 @@ RecordSink::Taken Path::record(const ingest::LaneCursor& cursor, const model::Re
     range_.drop(Reason::invalid_scope, 1);
     return Taken::yes;
   }
-  while (batcher_.add(scope, span.fields, span.end_unix_nano) != pipeline::Added::yes) {
+  while (add(record, scope, span) != pipeline::Added::yes) {
     // The batch closes over the records so far; without one to close, memory has to come back.
     cut(cursor);
     if (!send()) {
@@ -96,6 +96,18 @@ RecordSink::Taken Path::record(const ingest::LaneCursor& cursor, const model::Re
   range_.batch_id = batcher_.id();
   ++range_.kept;
   return Taken::yes;
+}
+
+// A row that is sent with one small record takes as much of a batch as many spans: that counts in
+// the segment's share. A record that brings its rows along has paid for them.
+pipeline::Added Path::add(const model::Record& record, const model::ScopeRef& scope,
+                          const pipeline::ValidSpan& span) {
+  const std::uint64_t before = batcher_.envelope_bytes();
+  const pipeline::Added added = batcher_.add(scope, span.fields, span.end_unix_nano);
+  if (record.header.record_kind != OTLPSHM_RECORD_SPAN_INLINE_SCOPE) {
+    source_->credit_bytes -= static_cast<std::int64_t>(batcher_.envelope_bytes() - before);
+  }
+  return added;
 }
 
 void Path::end(const ingest::LaneCursor& cursor) {

@@ -68,6 +68,8 @@ class Path final : public ingest::RecordSink {
   // Null if the record names none that is valid. A reference: to copy it would cost an atomic.
   model::ScopeRef read_scope(std::uint32_t index);
   const model::ScopeRef& scope_of(const model::Record& record, const pipeline::ValidSpan& span);
+  pipeline::Added add(const model::Record& record, const model::ScopeRef& scope,
+                      const pipeline::ValidSpan& span);
   void cut(const ingest::LaneCursor& cursor);
   void release(const pipeline::LaneLedger& ledger);
   void observe_latency(const model::ExportOutcome& outcome);

@@ -140,7 +140,9 @@ std::vector<Option> table() {
        .lower = 64 * KiB,
        .upper = 64 * MiB,
        .default_text = "1MiB",
-       .doc = "What one segment may give in one turn, before the next segment has its turn.",
+       .doc =
+           "What one segment may give in one turn, before the next has its turn: records, and what "
+           "their resources and scopes add to a batch.",
        .member = &Config::drain_bytes_per_turn_max},
       {.key = "drain.scan_interval_ms",
        .type = Type::number,

@@ -215,6 +215,7 @@ Drain::Parsed Drain::parse(Segment& segment, std::uint32_t lane, std::size_t byt
     cursor.position += record_bytes;
     ++cursor.sequence;
     at += record_bytes;
+    if (segment.credit_bytes <= static_cast<std::int64_t>(at)) break;  // the sink charged more
   }
   return {at, 0, false};
 }

@@ -26,7 +26,8 @@ class RecordSink {
   enum class Taken { yes, not_now };
 
   virtual void begin(Segment& segment, std::uint32_t lane) = 0;
-  // The record at `cursor`. not_now: nothing happened, and it will come again.
+  // The record at `cursor`. not_now: nothing happened, and it will come again. What the record
+  // costs beside its own bytes, the sink may take from the segment's credit.
   [[nodiscard]] virtual Taken record(const LaneCursor& cursor, const model::Record& record) = 0;
   // `count` sequences ended in the drain.
   virtual void drop(model::Reason reason, std::uint64_t count) = 0;

@@ -36,7 +36,7 @@ struct Segment {
   ControlUntrusted control;         // as loaded last
   std::vector<LaneCursor> cursors;  // one for each lane
   std::uint32_t next_lane = 0;      // where the next turn begins
-  std::int64_t credit_bytes = 0;    // what it may still read in this turn; a large record owes
+  std::int64_t credit_bytes = 0;    // what it may still give in this turn; a large record owes
 
   bool has_name = true;        // false: the directory does not name it any more
   bool producer_gone = false;  // its lock was free when last looked at

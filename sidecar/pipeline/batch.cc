@@ -34,7 +34,7 @@ std::uint8_t* put_prefix(std::uint8_t* at, std::uint8_t tag, std::uint64_t bytes
   return model::put_varint(at, bytes);
 }
 
-// What a group adds to the request beside its spans, at most.
+// What stands before a group's spans, at most.
 std::uint64_t envelope_bytes_max(const model::Scope& scope) {
   return 2 * kPrefixBytesMax + scope.resource->bytes.size() + scope.bytes.size();
 }
@@ -57,13 +57,14 @@ Added Batcher::add(const model::ScopeRef& scope, model::Bytes fields, std::uint6
   const std::uint64_t bytes = prefixed(fields.size());
   const bool same_group = span_count_ > 0 && groups_[last_group_].scope == scope;
   const bool new_group = !same_group && !group_of_scope_.contains(scope.get());
-  const std::uint64_t envelope = new_group ? envelope_bytes_max(*scope) : 0;
+  const std::uint64_t envelope = new_group ? envelope_bytes(*scope) : 0;
   if (span_count_ > 0 &&
       (span_count_ >= limits_.spans_max || bytes_ + envelope + bytes > limits_.bytes_max)) {
     return Added::full;
   }
   Group& group = same_group ? groups_[last_group_] : group_of(scope);
   bytes_ += envelope;
+  envelope_bytes_ += envelope;
   std::uint8_t* at = reserve(group, bytes);
   if (at == nullptr) return Added::no_memory;
   at = put_prefix(at, kSpanTag, fields.size());
@@ -73,6 +74,12 @@ Added Batcher::add(const model::ScopeRef& scope, model::Bytes fields, std::uint6
   ++span_count_;
   sample_end(end_unix_nano);
   return Added::yes;
+}
+
+// What a new group adds to the request beside its spans: a resource stands in it once.
+std::uint64_t Batcher::envelope_bytes(const model::Scope& scope) const {
+  const bool is_known = index_of_resource_.contains(scope.resource.get());
+  return envelope_bytes_max(scope) - (is_known ? scope.resource->bytes.size() : 0);
 }
 
 Batcher::Group& Batcher::group_of(const model::ScopeRef& scope) {

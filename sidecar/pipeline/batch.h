@@ -39,6 +39,8 @@ class Batcher {
   [[nodiscard]] Added add(const model::ScopeRef& scope, model::Bytes fields,
                           std::uint64_t end_unix_nano);
 
+  // What was added beside spans, to all batches so far: resources, scopes and lengths, at most.
+  [[nodiscard]] std::uint64_t envelope_bytes() const { return envelope_bytes_; }
   [[nodiscard]] bool empty() const { return span_count_ == 0; }
   [[nodiscard]] std::uint32_t span_count() const { return span_count_; }
   [[nodiscard]] std::uint64_t id() const { return id_; }  // of the open batch
@@ -65,6 +67,7 @@ class Batcher {
     std::vector<std::uint32_t> groups;
   };
 
+  [[nodiscard]] std::uint64_t envelope_bytes(const model::Scope& scope) const;
   Group& group_of(const model::ScopeRef& scope);
   std::uint8_t* reserve(Group& group, std::size_t bytes);
   std::uint8_t* carve(std::size_t bytes, Slabs::Limit limit);
@@ -77,6 +80,7 @@ class Batcher {
   std::uint64_t id_ = 1;
   std::uint32_t span_count_ = 0;
   std::uint64_t bytes_ = 0;  // of the request, envelopes at their longest
+  std::uint64_t envelope_bytes_ = 0;
   std::vector<Group> groups_;
   std::unordered_map<const model::Scope*, std::uint32_t> group_of_scope_;
   std::vector<ResourceGroups> resources_;

@@ -85,6 +85,12 @@ inline std::string scope_row(const std::string& name) {
   return delimited(1, delimited(1, name) + delimited(2, "1.0"));
 }
 
+// As a row stands in a record of kind 2.
+inline std::string prefixed(const std::string& row) {
+  const auto bytes = static_cast<std::uint32_t>(row.size());
+  return std::string(reinterpret_cast<const char*>(&bytes), 4) + row;
+}
+
 // A header that fits span `number`, without size, position and sequence.
 inline otlpshm_record_header header_for(std::uint64_t number) {
   otlpshm_record_header header = {};

@@ -23,6 +23,7 @@ class HeldExporter final : public exporting::Exporter {
   void submit(std::shared_ptr<const model::Batch> batch) override {
     REQUIRE(ready());
     ++submitted;
+    submitted_bytes += batch->bytes;
     held_.push_back(std::move(batch));
   }
   void shutdown(std::uint32_t) override {}
@@ -43,6 +44,7 @@ class HeldExporter final : public exporting::Exporter {
 
   std::size_t requests_in_flight_max = SIZE_MAX;
   std::size_t submitted = 0;
+  std::uint64_t submitted_bytes = 0;
 
  private:
   const OnOutcome on_outcome_;

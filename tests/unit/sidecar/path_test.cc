@@ -13,9 +13,9 @@ namespace {
 
 // A producer, and the stations that its records pass up to a backend that takes everything.
 struct PathRig {
-  PathRig()
+  explicit PathRig(const config::Config& options = config::default_config())
       : writer(directory),
-        config(config::default_config()),
+        config(options),
         drain(config.drain_bytes_per_turn_max),
         path(config),
         exporter([this](const model::ExportOutcome& outcome) { path.on_outcome(outcome); }) {
@@ -148,6 +148,67 @@ TEST_CASE("path: of rows that overlap no more bytes are kept than the table has"
   CHECK(rig.kept_bytes() <= OTLPSHM_TABLE_BYTES_MAX);
   CHECK(rig.is_exported(0));
   CHECK_FALSE(rig.is_exported(1));
+}
+
+constexpr std::uint64_t kShare = 65536;
+constexpr std::uint64_t kSpansInBatch = 10;
+
+config::Config small_batches() {
+  config::Config options = config::default_config();
+  options.drain_bytes_per_turn_max = kShare;
+  options.batch_spans_max = kSpansInBatch;
+  return options;
+}
+
+// A producer with one scope, and with spans that are far less than a share.
+struct ShareRig : PathRig {
+  explicit ShareRig(const std::string& resource) : PathRig(small_batches()) {
+    writer.add_scope(resource_row(resource), scope_row("s"));
+    for (std::uint64_t i = 1; i <= kSpans; ++i) writer.commit(0, ids(i), header_for(i));
+  }
+  // How many records have left their lane after one turn more.
+  std::uint64_t turn() {
+    REQUIRE(drain.turn({source}, path) == ingest::Drain::Found::records);
+    return source->cursors[0].sequence;
+  }
+
+  static constexpr std::uint64_t kSpans = 300;
+};
+
+TEST_CASE("path: a share holds many small spans of a small resource") {
+  ShareRig rig("r");
+  CHECK(rig.turn() == ShareRig::kSpans);
+}
+
+TEST_CASE("path: a large resource that each batch carries counts in its producer's share") {
+  ShareRig rig(std::string(30000, 'r'));
+  std::uint64_t taken = rig.turn();
+  CHECK(taken >= kSpansInBatch);
+  CHECK(taken <= 3 * kSpansInBatch);
+  CHECK(rig.exporter.submitted_bytes <= kShare + 30000);
+  std::uint64_t turns = 1;
+  for (; taken < ShareRig::kSpans; ++turns) {
+    const std::uint64_t now = rig.turn();
+    REQUIRE(now > taken);
+    taken = now;
+  }
+  CHECK(turns >= ShareRig::kSpans / (3 * kSpansInBatch));
+}
+
+TEST_CASE("path: a record that brings its rows along is not charged for them again") {
+  ShareRig rig("r");
+  REQUIRE(rig.turn() == ShareRig::kSpans);
+  otlpshm_record_header header = header_for(301);
+  header.record_kind = OTLPSHM_RECORD_SPAN_INLINE_SCOPE;
+  header.scope_index = 65535;
+  for (const char letter : {'x', 'y', 'z'}) {
+    const std::string resource = resource_row(std::string(20000, letter));
+    rig.writer.commit(0, prefixed(resource) + prefixed(scope_row("t")) + ids(301), header);
+  }
+  const std::uint64_t before = rig.exporter.submitted_bytes;
+  CHECK(rig.turn() == ShareRig::kSpans + 3);
+  REQUIRE(rig.path.send());
+  CHECK(rig.exporter.submitted_bytes > before + 60000);
 }
 
 }  // namespace

@@ -112,6 +112,23 @@ TEST_CASE("drain: a busy producer has no more than its share where the sink is w
   CHECK(busy.segment.cursors[0].position < 65536 + 1024);
 }
 
+TEST_CASE("drain: what the sink charges beside a record ends the share of a turn, and is owed") {
+  IngestRig rig({1 << 20}, 65536);
+  for (std::uint64_t i = 1; i <= 100; ++i) rig.writer.commit(0, ids(i), header_for(i));
+  rig.sink.charge = 10000;
+  CHECK(rig.turn() == Found::records);
+  CHECK(rig.sink.bodies[0].size() == 7);
+  rig.sink.charge = 150000;
+  CHECK(rig.turn() == Found::records);
+  CHECK(rig.sink.bodies[0].size() == 8);
+  CHECK(rig.turn() == Found::records);
+  CHECK(rig.sink.bodies[0].size() == 8);
+  rig.sink.charge = 0;
+  for (int turns = 0; rig.turn() == Found::records; ++turns) REQUIRE(turns < 10);
+  REQUIRE(rig.sink.bodies[0].size() == 100);
+  for (std::uint64_t i = 1; i <= 100; ++i) CHECK(rig.sink.bodies[0][i - 1] == ids(i));
+}
+
 TEST_CASE("drain: a record of an impossible size is skipped with all behind it, and counted") {
   for (const std::uint32_t size : {1u, 80u, 4194305u, 70000u, UINT32_MAX}) {
     IngestRig rig({65536});

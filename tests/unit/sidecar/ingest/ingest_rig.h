@@ -16,10 +16,14 @@ namespace otlpshm::tests {
 
 class RecordingSink : public ingest::RecordSink {
  public:
-  void begin(ingest::Segment&, std::uint32_t lane) override { lane_ = lane; }
+  void begin(ingest::Segment& segment, std::uint32_t lane) override {
+    segment_ = &segment;
+    lane_ = lane;
+  }
   Taken record(const ingest::LaneCursor&, const model::Record& record) override {
     if (room == 0) return Taken::not_now;
     --room;
+    segment_->credit_bytes -= charge;
     bodies[lane_].emplace_back(record.body.begin(), record.body.end());
     return Taken::yes;
   }
@@ -29,10 +33,12 @@ class RecordingSink : public ingest::RecordSink {
   void end(const ingest::LaneCursor&) override {}
 
   std::size_t room = SIZE_MAX;
+  std::int64_t charge = 0;                                   // for each record, beside its bytes
   std::map<std::uint32_t, std::vector<std::string>> bodies;  // by lane
   std::map<model::Reason, std::uint64_t> dropped;
 
  private:
+  ingest::Segment* segment_ = nullptr;
   std::uint32_t lane_ = 0;
 };
 

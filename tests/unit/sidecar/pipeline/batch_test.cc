@@ -107,6 +107,23 @@ TEST_CASE("batch: it is full at its spans, or before it would pass its bytes") {
   CHECK(by_bytes.batcher.close()->bytes <= 4096);
 }
 
+TEST_CASE("batch: a resource counts once in a request, and again in the next") {
+  Rig rig({1000, 65536});
+  const std::string resource(20000, 'r');
+  const std::string span = full_span(1);
+  for (int i = 0; i < 40; ++i) {
+    REQUIRE(rig.batcher.add(rig.scope(resource, std::to_string(i)), view(span), 1) == Added::yes);
+  }
+  const std::uint64_t first = rig.batcher.envelope_bytes();
+  CHECK(first > 20000);
+  CHECK(first < 25000);
+  REQUIRE(rig.batcher.add(rig.scope(resource, "0"), view(span), 1) == Added::yes);
+  CHECK(rig.batcher.envelope_bytes() == first);
+  (void)rig.batcher.close();
+  REQUIRE(rig.batcher.add(rig.scope(resource, "0"), view(span), 1) == Added::yes);
+  CHECK(rig.batcher.envelope_bytes() > first + 20000);
+}
+
 TEST_CASE("batch: a span that is larger than a batch goes alone") {
   Rig rig({1000, 4096});
   const ScopeRef scope = rig.scope("r", "s");

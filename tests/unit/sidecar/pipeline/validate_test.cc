@@ -179,11 +179,6 @@ TEST_CASE("validate: a header with an unknown kind, flag or threshold is refused
         }) == Reason::invalid_header);
 }
 
-std::string prefixed(const std::string& row) {
-  const auto bytes = static_cast<std::uint32_t>(row.size());
-  return std::string(reinterpret_cast<const char*>(&bytes), 4) + row;
-}
-
 TEST_CASE("validate: a record with its scope inside is cut into rows and fields") {
   otlpshm_record_header header = header_for(1);
   header.record_kind = OTLPSHM_RECORD_SPAN_INLINE_SCOPE;
