@@ -48,6 +48,9 @@ constexpr std::uint64_t kHeartbeatMs = 1000;
 constexpr std::size_t kSegmentsMax = 16384;
 constexpr std::size_t kRefusedMax = 4096;
 constexpr std::size_t kScanEntriesPerTurn = 512;
+// What is kept stops the drain when all batches are out; what is dropped does not. Timers and the
+// admin port wait no longer than it takes to read so much, and one share.
+constexpr std::uint64_t kDrainBytesPerTurn = 32 << 20;
 constexpr std::uint64_t kResyncNsMax = 50 * kMs;  // then what is new waits for the next turn
 
 }  // namespace
@@ -57,7 +60,7 @@ constexpr std::uint64_t kResyncNsMax = 50 * kMs;  // then what is new waits for 
 Sidecar::Sidecar(const config::Config& config, std::unique_ptr<io::Loop> loop)
     : config_(config),
       loop_(std::move(loop)),
-      drain_(config.drain_bytes_per_turn_max),
+      drain_(config.drain_bytes_per_turn_max, kDrainBytesPerTurn),
       path_(config) {}
 
 Sidecar::~Sidecar() {

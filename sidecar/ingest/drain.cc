@@ -87,15 +87,19 @@ bool is_drained(const Segment& segment) {
   return true;
 }
 
-Drain::Drain(std::uint64_t segment_bytes_per_turn)
+Drain::Drain(std::uint64_t segment_bytes_per_turn, std::uint64_t bytes_per_turn)
     : segment_bytes_per_turn_(segment_bytes_per_turn),
+      bytes_per_turn_(bytes_per_turn),
       // Only what is used of it is ever touched.
       buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(OTLPSHM_RECORD_BYTES_MAX)) {}
 
 Drain::Found Drain::turn(const std::vector<Segment*>& segments, RecordSink& sink) {
   Found found = Found::nothing;
+  turn_bytes_ = 0;
+  const std::size_t first = next_segment_;
+  std::size_t next = first + 1;
   for (std::size_t i = 0; i < segments.size(); ++i) {
-    const std::size_t index = (next_segment_ + i) % segments.size();
+    const std::size_t index = (first + i) % segments.size();
     switch (visit_segment(*segments[index], sink)) {
       case Found::nothing:
         break;
@@ -107,8 +111,12 @@ Drain::Found Drain::turn(const std::vector<Segment*>& segments, RecordSink& sink
         stopped_serial_ = segments[index]->serial;
         return Found::not_now;
     }
+    if (turn_bytes_ >= bytes_per_turn_) {
+      next = index + 1;
+      break;
+    }
   }
-  if (!segments.empty()) next_segment_ = (next_segment_ + 1) % segments.size();
+  next_segment_ = segments.empty() ? 0 : next % segments.size();
   return found;
 }
 
@@ -177,6 +185,7 @@ Drain::Found Drain::visit_lane(Segment& segment, std::uint32_t lane, RecordSink&
     }
     const Parsed parsed = parse(segment, lane, bytes, sink);
     segment.credit_bytes -= static_cast<std::int64_t>(parsed.bytes);
+    turn_bytes_ += parsed.bytes;
     bytes_needed = parsed.bytes_needed;
     not_now = parsed.not_now;
   }

@@ -36,7 +36,7 @@ class RecordSink {
 
 class Drain {
  public:
-  explicit Drain(std::uint64_t segment_bytes_per_turn);
+  Drain(std::uint64_t segment_bytes_per_turn, std::uint64_t bytes_per_turn);
 
   enum class Found {
     nothing,  // every lane was empty
@@ -44,7 +44,8 @@ class Drain {
     not_now,  // the sink is full: more are there
   };
 
-  // One fair turn over all segments. After not_now the next turn goes on with the segment that was
+  // One fair turn over all segments, or over as many as give `bytes_per_turn` and one share more at
+  // most; the next turn goes on behind them. After not_now it goes on with the segment that was
   // stopped, for what was left of its share.
   [[nodiscard]] Found turn(const std::vector<Segment*>& segments, RecordSink& sink);
 
@@ -63,6 +64,8 @@ class Drain {
   Parsed parse(Segment& segment, std::uint32_t lane, std::size_t bytes, RecordSink& sink);
 
   const std::uint64_t segment_bytes_per_turn_;
+  const std::uint64_t bytes_per_turn_;
+  std::uint64_t turn_bytes_ = 0;  // read in this turn
   std::size_t next_segment_ = 0;
   std::uint64_t stopped_serial_ = 0;  // of the segment that a full sink stopped; 0: none
   std::unique_ptr<std::uint8_t[]> buffer_;

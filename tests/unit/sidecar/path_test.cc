@@ -16,7 +16,7 @@ struct PathRig {
   explicit PathRig(const config::Config& options = config::default_config())
       : writer(directory),
         config(options),
-        drain(config.drain_bytes_per_turn_max),
+        drain(config.drain_bytes_per_turn_max, 16 * config.drain_bytes_per_turn_max),
         path(config),
         exporter([this](const model::ExportOutcome& outcome) { path.on_outcome(outcome); }) {
     writer.publish();

@@ -112,6 +112,44 @@ TEST_CASE("drain: a busy producer has no more than its share where the sink is w
   CHECK(busy.segment.cursors[0].position < 65536 + 1024);
 }
 
+TEST_CASE(
+    "drain: a turn over many busy producers ends at its bytes, and the next goes on from there") {
+  constexpr std::uint64_t kShare = 65536;
+  constexpr std::uint8_t kProducers = 10;
+  SharedDirectory directory;
+  std::vector<std::unique_ptr<IngestRig>> rigs;
+  std::vector<ingest::Segment*> segments;
+  for (std::uint8_t i = 0; i < kProducers; ++i) {
+    const auto number = static_cast<std::uint8_t>(i + 1);
+    rigs.push_back(std::make_unique<IngestRig>(std::vector<std::uint64_t>{1 << 20}, kShare, number,
+                                               &directory));
+    for (std::uint64_t record = 1; record <= 400; ++record) {
+      rigs.back()->writer.commit(0, full_span(record), header_for(record));
+    }
+    segments.push_back(&rigs.back()->segment);
+  }
+  ingest::Drain drain(kShare, 3 * kShare);
+  RecordingSink sink;
+  const auto read = [&] {
+    std::uint64_t bytes = 0;
+    for (const ingest::Segment* segment : segments) bytes += segment->cursors[0].position;
+    return bytes;
+  };
+  std::uint64_t before = 0;
+  for (int turn = 1; turn <= 5; ++turn) {
+    CHECK(drain.turn(segments, sink) == Found::records);
+    CHECK(read() - before <= 4 * kShare);
+    before = read();
+  }
+  // Each had its turn before any had a third one.
+  for (const ingest::Segment* segment : segments) {
+    CHECK(segment->cursors[0].position > 0);
+    CHECK(segment->cursors[0].position < 2 * kShare + 1024);
+  }
+  for (int turns = 0; drain.turn(segments, sink) == Found::records; ++turns) REQUIRE(turns < 100);
+  for (const ingest::Segment* segment : segments) CHECK(segment->cursors[0].sequence == 400);
+}
+
 TEST_CASE("drain: what the sink charges beside a record ends the share of a turn, and is owed") {
   IngestRig rig({1 << 20}, 65536);
   for (std::uint64_t i = 1; i <= 100; ++i) rig.writer.commit(0, ids(i), header_for(i));

@@ -49,7 +49,7 @@ struct IngestRig {
       : own(shared == nullptr ? std::make_unique<SharedDirectory>() : nullptr),
         directory(shared == nullptr ? *own : *shared),
         writer(directory, number, lanes),
-        drain(bytes_per_turn) {
+        drain(bytes_per_turn, 4 * bytes_per_turn) {
     writer.publish();
     ingest::OpenFault fault = ingest::OpenFault::none;
     std::string why;
