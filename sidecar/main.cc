@@ -6,7 +6,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -15,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "arguments.h"
 #include "config/load.h"
 #include "config/print.h"
 #include "export/console_exporter.h"
@@ -29,31 +29,9 @@ namespace config = otlpshm::config;
 namespace exporting = otlpshm::exporting;
 namespace io = otlpshm::io;
 namespace telemetry = otlpshm::telemetry;
+using otlpshm::Arguments;
 
-constexpr int kExitUsage = 64;
 constexpr int kExitUnavailable = 69;
-
-struct Arguments {
-  std::optional<std::string> file;
-  std::optional<std::string> dir;
-  std::vector<std::string> sets;
-  bool check_config = false;
-  bool print_config = false;
-  bool print_options_markdown = false;
-};
-
-void describe(CLI::App& app, Arguments& arguments) {
-  app.set_version_flag("--version", "otlpshmd " OTLPSHM_VERSION);
-  app.add_option("--config", arguments.file, "Read options from this YAML file");
-  app.add_option("--dir", arguments.dir, "The shared directory; short for --set dir=DIR");
-  app.add_option("--set", arguments.sets, "Set one option: key=value; may be repeated")
-      ->allow_extra_args(false);
-  app.add_flag("--check-config", arguments.check_config, "Check the configuration and exit");
-  app.add_flag("--print-config", arguments.print_config,
-               "Print the configuration in effect, with the origin of every value, and exit");
-  app.add_flag("--print-options-markdown", arguments.print_options_markdown,
-               "Print docs/configuration.md and exit");
-}
 
 config::Result load(const Arguments& arguments) {
   config::Sources sources;
@@ -200,16 +178,10 @@ int start(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("otlpshmd: takes spans out of shared memory and exports them as OTLP", "otlpshmd");
-  Arguments arguments;
-  describe(app, arguments);
+  otlpshm::Arguments arguments;
   try {
-    app.parse(argc, argv);
+    if (const auto status = otlpshm::read_arguments(argc, argv, &arguments)) return *status;
     return start(arguments);
-  } catch (const CLI::Success& asked) {  // --help, --version
-    return app.exit(asked);
-  } catch (const CLI::ParseError& wrong) {
-    return fail(kExitUsage, std::string(wrong.what()) + "; see otlpshmd --help");
   } catch (const std::exception& failure) {
     return fail(1, failure.what());
   }

@@ -107,7 +107,7 @@ def test_a_reference_leads_to_a_page():
 
 @pytest.mark.parametrize(
     "page, sources",
-    [("otlpshmd.8", ["sidecar/main.cc"]), ("otlpshm.1", ["sidecar/cli/main.cc"])],
+    [("otlpshmd.8", ["sidecar/arguments.cc"]), ("otlpshm.1", ["sidecar/cli/main.cc"])],
 )
 def test_the_options_are_those_of_the_program(page, sources):
     code = "".join((SOURCE / path).read_text() for path in sources)
