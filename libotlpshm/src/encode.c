@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* encode.c: see encode.h.
- *   Bounds a collection is looked at up to COLLECTION_COUNT_MAX: each key is compared with all;
+ *   Bounds a collection is looked at up to COLLECTION_COUNT_MAX: where keys are equal or not UTF-8,
+ *          each is compared with all;
  *          values nest at most as deep as the limits say, and as parsers of OTLP read. */
 #include "encode.h"
 
 #define COLLECTION_COUNT_MAX 1024
+#define KEYS_SEEN_LOG2 12 /* of the bits that tell different keys apart without a search */
+#define KEYS_SEEN_BITS (1u << KEYS_SEEN_LOG2)
 #define DECIMAL_BYTES_MAX 20 /* of a uint64_t */
 
 /* Messages in each other, of a request. Protobuf's parsers refuse more than 100. */
@@ -131,6 +134,35 @@ static const struct otlpshm_attribute* last_with_key(const struct otlpshm_attrib
   return &attributes[index];
 }
 
+/* True of most lists; false when two keys may be written alike. A search for each key takes a time
+ * that grows with the square of their number; this one takes two looks at most of them. */
+static __attribute__((noinline)) bool surely_differ(const struct otlpshm_attribute* attributes,
+                                                    size_t count) {
+  if (count < 2) return true;
+  uint64_t seen[KEYS_SEEN_BITS / 64] = {0};
+  for (size_t i = 0; i < count; ++i) {
+    const char* key = attributes[i].key;
+    const size_t bytes = key_bytes_of(&attributes[i]);
+    if (bytes == 0 || bytes > OTLPSHM_KEY_BYTES_MAX || !otlpshm_utf8_is_valid(key, bytes)) {
+      return false;
+    }
+    const uint64_t hash = hash_of_key(key, bytes) >> (64 - KEYS_SEEN_LOG2);
+    uint64_t* word = &seen[hash / 64];
+    const uint64_t bit = UINT64_C(1) << (hash % 64);
+    if ((*word & bit) != 0 && !is_first_with_key(attributes, i)) return false;
+    *word |= bit;
+  }
+  return true;
+}
+
+/* Where the value for a key is: null when the key stands further in front already. differ: as
+ * surely_differ found. */
+static const struct otlpshm_attribute* value_for(const struct otlpshm_attribute* attributes,
+                                                 size_t index, size_t count, bool differ) {
+  if (differ) return &attributes[index];
+  return is_first_with_key(attributes, index) ? last_with_key(attributes, index, count) : NULL;
+}
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 /* What a value stands in. */
@@ -195,17 +227,16 @@ static bool put_map(struct otlpshm_cursor* cursor, const struct otlpshm_value* v
   const struct otlpshm_attribute* entries = value->as.map.entries;
   const size_t count = entries == NULL ? 0 : value->as.map.count;
   if (count > COLLECTION_COUNT_MAX) return false;
+  const bool differ = surely_differ(entries, count);
   uint8_t* mark = otlpshm_cursor_open(cursor, ANY_MAP);
   for (size_t i = 0; i < count && !cursor->full; ++i) {
     const size_t key_bytes = key_bytes_of(&entries[i]);
     if (key_bytes > OTLPSHM_KEY_BYTES_MAX) return false;
-    if (!is_first_with_key(entries, i)) continue;
+    const struct otlpshm_attribute* last = value_for(entries, i, count, differ);
+    if (last == NULL) continue;
     uint8_t* entry = otlpshm_cursor_open(cursor, MAP_ENTRIES);
     otlpshm_put_text(cursor, KEY_VALUE_KEY, entries[i].key, key_bytes);
-    if (!put_value(cursor, KEY_VALUE_VALUE, &last_with_key(entries, i, count)->value, limits,
-                   nesting)) {
-      return false;
-    }
+    if (!put_value(cursor, KEY_VALUE_VALUE, &last->value, limits, nesting)) return false;
     otlpshm_cursor_close(cursor, entry);
   }
   otlpshm_cursor_close(cursor, mark);
@@ -293,9 +324,10 @@ uint32_t otlpshm_put_attributes(struct otlpshm_cursor* cursor, unsigned field,
                                                         : UINT32_MAX;
     count = COLLECTION_COUNT_MAX;
   }
+  const bool differ = surely_differ(attributes, count);
   for (size_t i = 0; i < count && !cursor->full; ++i) {
-    if (!is_first_with_key(attributes, i)) continue;
-    const struct otlpshm_attribute* last = last_with_key(attributes, i, count);
+    const struct otlpshm_attribute* last = value_for(attributes, i, count, differ);
+    if (last == NULL) continue;
     if (kept < count_max && put_key_value(cursor, field, &attributes[i], &last->value, limits)) {
       ++kept;
     } else {

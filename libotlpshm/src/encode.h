@@ -184,6 +184,26 @@ static inline uint64_t copy_short(uint8_t* to, const char* from, size_t bytes) {
   return to[0] & (uint8_t)NOT_ASCII;
 }
 
+/* Cheap, and spread enough that few keys share the highest bits. bytes is not 0. */
+static inline uint64_t hash_of_key(const char* key, size_t bytes) {
+  uint64_t word = 0;
+  if (bytes >= 8) {
+    uint64_t ends[2];
+    memcpy(&ends[0], key, 8);
+    memcpy(&ends[1], key + bytes - 8, 8);
+    word = ends[0] ^ (ends[1] << 1);
+  } else if (bytes >= 4) {
+    uint32_t ends[2];
+    memcpy(&ends[0], key, 4);
+    memcpy(&ends[1], key + bytes - 4, 4);
+    word = (uint64_t)ends[0] << 32 | ends[1];
+  } else {
+    word = (uint64_t)(uint8_t)key[0] << 16 | (uint64_t)(uint8_t)key[bytes / 2] << 8 |
+           (uint8_t)key[bytes - 1];
+  }
+  return (word + bytes) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
 /* ---- where it may not: a cursor ------------------------------------------------------------- */
 
 /* Once something did not fit, `full` stays set and nothing more is written. */

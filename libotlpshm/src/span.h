@@ -162,24 +162,8 @@ static inline uint64_t hash_name(const char* name, size_t bytes) {
 
 /* ---- the filter of keys --------------------------------------------------------------------- */
 
-/* Cheap, and spread enough that few keys share a bit. bytes is not 0. */
 static inline uint8_t hash_key(const char* key, size_t bytes) {
-  uint64_t word = 0;
-  if (bytes >= 8) {
-    uint64_t ends[2];
-    memcpy(&ends[0], key, 8);
-    memcpy(&ends[1], key + bytes - 8, 8);
-    word = ends[0] ^ (ends[1] << 1);
-  } else if (bytes >= 4) {
-    uint32_t ends[2];
-    memcpy(&ends[0], key, 4);
-    memcpy(&ends[1], key + bytes - 4, 4);
-    word = (uint64_t)ends[0] << 32 | ends[1];
-  } else {
-    word = (uint64_t)(uint8_t)key[0] << 16 | (uint64_t)(uint8_t)key[bytes / 2] << 8 |
-           (uint8_t)key[bytes - 1];
-  }
-  return (uint8_t)(((word + bytes) * UINT64_C(0x9e3779b97f4a7c15)) >> 56);
+  return (uint8_t)(hash_of_key(key, bytes) >> 56);
 }
 
 static inline bool key_seen(const struct span* span, uint8_t hash) {

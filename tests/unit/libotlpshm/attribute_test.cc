@@ -125,6 +125,37 @@ TEST_CASE("attribute: of equal keys the last value wins, in a span, a list and a
   });
 }
 
+TEST_CASE(
+    "attribute: of a thousand keys all are kept, and of equal ones among them the last value") {
+  constexpr int kMany = 1000;
+  const PrivateDirectory directory;
+  std::vector<std::string> keys;
+  for (int i = 0; i < kMany; ++i) keys.push_back("k" + std::to_string(i));
+  std::vector<otlpshm_attribute> entries;
+  for (int i = 0; i < kMany; ++i) entries.push_back(pair(keys[i].c_str(), int_value(i)));
+  const auto shown = [&](int again, int value) {  // what remains when k<again> comes once more
+    std::string all = "m={";
+    for (int i = 0; i < kMany; ++i) {
+      all += (i == 0 ? "" : ", ") + keys[i] + ": " + std::to_string(i == again ? value : i);
+    }
+    return all + "}";
+  };
+  in_child([&] {
+    otlpshm_writer* writer = open_writer(directory.path());
+    const auto show = [&] {
+      return shown_span(writer, directory,
+                        [&](otlpshm_span* span) { set(span, "m", map_value(entries)); })
+          .attributes;
+    };
+    REQUIRE(show() == shown(0, 0));
+    for (const int again : {0, 499, kMany - 1}) {
+      entries.push_back(pair(keys[again].c_str(), int_value(-1)));
+      REQUIRE(show() == shown(again, -1));
+      entries.pop_back();
+    }
+  });
+}
+
 TEST_CASE("attribute: keys that are no text are mended, and equal when they look alike") {
   const PrivateDirectory directory;
   in_child([&] {
