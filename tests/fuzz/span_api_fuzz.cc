@@ -59,6 +59,13 @@ class Program {
     return word;
   }
 
+  // Once in a program, for what is wide is slow.
+  bool is_wide() {
+    if (byte() != kWide || was_wide_) return false;
+    return was_wide_ = true;
+  }
+  std::size_t width() { return 1020 + byte() % 8; }
+
   // In memory of exactly its size, so that a sanitizer sees who reads beyond it.
   std::string_view text() {
     static const std::array<std::string, 20> some = {
@@ -142,8 +149,8 @@ class Program {
       case 11:
         value = column(byte() % 100, type == 10);
         break;
-      case 12: {  // wide ones, which are slow
-        const std::size_t count = byte() == kWide ? 1020 + byte() % 8 : 2;
+      case 12: {
+        const std::size_t count = is_wide() ? width() : 2;
         value.type = OTLPSHM_VALUE_MAP;
         value.as.map = {repeated(count), count};
         break;
@@ -219,6 +226,7 @@ class Program {
 
   std::string_view rest_;
   unsigned values_ = 0;
+  bool was_wide_ = false;
   std::deque<std::unique_ptr<char[]>> texts_;
   std::deque<std::unique_ptr<otlpshm_value[]>> lists_;
   std::deque<std::unique_ptr<otlpshm_attribute[]>> attributes_;
@@ -903,8 +911,8 @@ class Calls {
       case 14: {
         const std::string_view name = program_->text();
         const std::size_t count = program_->byte() % 5;
-        const bool is_wide = count == 4 && program_->byte() == kWide;
-        const std::size_t wide = is_wide ? 1020 + program_->byte() % 8 : count;
+        const bool is_wide = count == 4 && program_->is_wide();
+        const std::size_t wide = is_wide ? program_->width() : count;
         const otlpshm_attribute* attributes =
             is_wide ? program_->repeated(wide) : program_->attributes(count);
         otlpshm_span_add_event(span, name.data(), name.size(),
