@@ -341,6 +341,9 @@ struct __attribute__((may_alias)) key {
 };
 _Static_assert(sizeof(struct key) == sizeof(struct otlpshm_key), "the public size is the ABI");
 #define PREPARED_KEY_BYTES_MAX 64u
+_Static_assert(PREPARED_KEY_BYTES_MAX >= SHORT_KEY_BYTES_MAX &&
+                   2 + PREPARED_KEY_BYTES_MAX + AROUND_VALUE + SHORT_VALUE_BYTES_MAX < 128,
+               "every length of a short attribute is one byte");
 
 int otlpshm_key_prepare(struct otlpshm_key* public_key, const char* text, size_t bytes) {
   if (public_key == NULL) return OTLPSHM_ERROR_INVALID_ARGUMENT;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* encode.c: see encode.h.
- *   Bounds a collection is looked at up to COLLECTION_COUNT_MAX: where keys are equal or not UTF-8,
- *          each is compared with all;
- *          values nest at most as deep as the limits say, and as parsers of OTLP read. */
+ *   Bounds a collection is looked at up to COLLECTION_COUNT_MAX, and where keys are equal, or not
+ *          UTF-8, each is compared with all; values nest at most as deep as the limits say, and as
+ *          parsers of OTLP read. */
 #include "encode.h"
 
 #define COLLECTION_COUNT_MAX 1024

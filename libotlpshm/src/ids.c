@@ -14,6 +14,6 @@ void otlpshm_ids_seed(struct otlpshm_thread* thread) {
     for (int i = 0; i < 3; ++i)
       thread->keys[i] = otlpshm_ids_mix(seed += UINT64_C(0x9e3779b97f4a7c15));
   }
-  if (thread->keys[1] == thread->keys[2]) ++thread->keys[2]; /* a trace id is not 0 */
+  otlpshm_ids_keep_apart(thread->keys);
   /* The counter goes on: a handler that ran in here may have counted with the very same keys. */
 }

@@ -31,6 +31,11 @@ static inline uint64_t otlpshm_ids_of_span(struct otlpshm_thread* thread) {
   return word == 0 ? 1 : word;
 }
 
+/* The last two keys must differ: see otlpshm_ids_of_trace. */
+static inline void otlpshm_ids_keep_apart(uint64_t keys[3]) {
+  if (keys[1] == keys[2]) ++keys[2];
+}
+
 /* The trace id of a root whose span id this is. A span id is mixed well enough that two bijections
  * of it do; they are 0 for different ones, as the last two keys differ. */
 static inline void otlpshm_ids_of_trace(const struct otlpshm_thread* thread, uint64_t span,

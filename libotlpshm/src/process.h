@@ -37,12 +37,14 @@ bool otlpshm_process_start(void);
 /* Slow path of otlpshm_process_ready. */
 bool otlpshm_process_renew(void);
 
-/* True when this thread may go on; false in the instant in which another thread of a child renews.
- * Async-signal-safe. */
+/* True of a thread that has been made ready in this process. */
 static inline bool otlpshm_process_is_ready(void) {
   const uint64_t nonce = load_relaxed_u64(&otlpshm_process->nonce);
   return nonce != 0 && otlpshm_thread.nonce == nonce;
 }
+
+/* Makes it so. True when this thread may go on; false in the instant in which another thread of a
+ * child renews. Async-signal-safe. */
 static inline bool otlpshm_process_ready(void) {
   return otlpshm_process_is_ready() || otlpshm_process_renew();
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sampling.h: the head decision for a new span: drop it, record it only, or record and sample it.
  *   Owns   a writer's sampler, and the attachment's copy of the threshold that the daemon
- * published. Never  throws dice: a decision follows the parent or the trace id, so all processes
- * agree; and reads no clock for a span that the writer's own sampler does not sample. Source
- * OpenTelemetry Trace SDK, Sampling, and TraceState: Probability Sampling; W3C Trace Context level
- * 2, random flag; docs/abi.md#sampling. */
+ *          published.
+ *   Never  throws dice: a decision follows the parent or the trace id, so all processes agree; and
+ *          reads no clock for a span that the writer's own sampler does not sample.
+ *   Source OpenTelemetry Trace SDK, Sampling, and TraceState: Probability Sampling;
+ *          W3C Trace Context level 2, random flag; docs/abi.md#sampling. */
 #ifndef OTLPSHM_SRC_SAMPLING_H
 #define OTLPSHM_SRC_SAMPLING_H
 
@@ -46,7 +47,7 @@ struct otlpshm_sampling {
   uint8_t trace_flags;      /* W3C */
   uint8_t decision;         /* enum otlpshm_decision */
   bool trace_state_changes; /* the span's is not its parent's: otlpshm_sampling_trace_state */
-  bool looks_again;         /* dropped by the published threshold alone, and it is time to call
+  bool looks_again;         /* not sampled by the published threshold alone, and it is time to call
                                otlpshm_sampling_look_again */
 };
 

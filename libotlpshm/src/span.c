@@ -58,14 +58,15 @@ bool otlpshm_span_grow(struct span* span, size_t need) {
   uint8_t* bytes = malloc(capacity);
   restore_errno(errno_before);
   if (bytes == NULL) return false;
-  memcpy(bytes, span->bytes, span->used);
-  if (span->bytes != span->inline_bytes) {
-    release(span->bytes);
+  uint8_t* before = span->bytes;
+  memcpy(bytes, before, span->used);
+  span->bytes = bytes;
+  span->limit = (uint32_t)(capacity - SPAN_TAIL_BYTES);
+  if (before != span->inline_bytes) {
+    release(before);
   } else {
     add_relaxed_u64(&span->attachment->spans_grown, 1);
   }
-  span->bytes = bytes;
-  span->limit = (uint32_t)(capacity - SPAN_TAIL_BYTES);
   return true;
 }
 
@@ -239,8 +240,11 @@ _Static_assert(HEADER(record_flags) == HEADER(scope_index) + 2 &&
 static void put_trace_state(struct span* span, const char* state, size_t bytes) {
   if (bytes == 0 || bytes > OTLPSHM_TRACESTATE_BYTES || state == NULL) return;
   if (!otlpshm_utf8_is_valid(state, bytes)) return;
-  uint8_t* end = put_field(span->bytes + span->used, SPAN_TRACE_STATE, state, bytes);
-  span->used = (uint32_t)(end - span->bytes);
+  uint8_t* at = span->bytes + span->used;
+  const size_t before = field_bytes(SPAN_TRACE_STATE, bytes) - bytes;
+  memmove(at + before, state, bytes); /* it may stand right here: struct span_carried */
+  (void)put_length(at, SPAN_TRACE_STATE, bytes);
+  span->used += (uint32_t)(before + bytes);
   span->trace_state_bytes = (uint32_t)bytes;
   span->trace_state_offset = span->used - span->trace_state_bytes;
 }
@@ -271,6 +275,8 @@ static SELDOM void put_carried_trace_state(struct span* span, const struct otlps
                                            bool changes) {
   if (changes) {
     put_sampled_trace_state(span, parent);
+  } else if (parent == NULL) {
+    return;
   } else if (parent->trace_state_bytes > OTLPSHM_TRACESTATE_BYTES) {
     put_long_trace_state(span, parent->trace_state, parent->trace_state_bytes);
   } else {
@@ -376,12 +382,17 @@ static SELDOM void start_by_other_options(struct otlpshm_writer* writer, struct 
   otlpshm_span_start(writer, span, name, name_bytes, &options);
 }
 
-/* The second half of a start. What the first half left in the span: the writer, the attachment, the
- * generation, flags, and in the header the ids and the threshold. */
+/* Besides what most starts do. */
+enum start_also {
+  START_CHANGES_TRACE_STATE = 1,
+  START_LOOKS_AGAIN = 2,
+};
+
+/* The second half of a start, apart from the first: a span that is not sampled needs no frame.
+ * What the first half left in the span: all that start_decided sets there. also: START_*. */
 static __attribute__((noinline)) void record(struct span* span, const char* name, size_t name_bytes,
                                              const struct otlpshm_start_options* options,
-                                             const struct otlpshm_context* parent,
-                                             bool trace_state_changes) {
+                                             const struct otlpshm_context* parent, unsigned also) {
   span->nonce = otlpshm_thread.nonce;
   span->bytes = span->inline_bytes;
   span->limit = sizeof span->inline_bytes - SPAN_TAIL_BYTES;
@@ -401,8 +412,9 @@ static __attribute__((noinline)) void record(struct span* span, const char* name
     span->start = (struct otlpshm_time){.unix_nano = options->start_unix_nano};
   }
   put_fixed_fields(span, parent);
-  if (trace_state_changes || (parent != NULL && parent->trace_state_bytes != 0)) {
-    put_carried_trace_state(span, parent, trace_state_changes);
+  if (also != 0 || (parent != NULL && parent->trace_state_bytes != 0)) {
+    put_carried_trace_state(span, parent, (also & START_CHANGES_TRACE_STATE) != 0);
+    if ((also & START_LOOKS_AGAIN) != 0) otlpshm_sampling_look_again(span->attachment);
   }
   const struct otlpshm_template* from = options->span_template;
   if (from == NULL || name != NULL) put_first_name(span, name, name_bytes);
@@ -452,7 +464,9 @@ OFTEN void start_decided(struct start start, struct otlpshm_ids ids,
   span->has_parent = start.parent != NULL;
   put_ids(span, &ids);
   put_header(span, sampling.threshold);
-  record(span, name, name_bytes, options, start.parent, sampling.trace_state_changes);
+  record(span, name, name_bytes, options, start.parent,
+         (sampling.trace_state_changes ? START_CHANGES_TRACE_STATE : 0u) |
+             (sampling.looks_again ? START_LOOKS_AGAIN : 0u));
 }
 
 static SELDOM void start_other_child(struct start start, struct span* span, const char* name,
@@ -589,9 +603,11 @@ static inline void close_span(struct span* span) {
   span->has_ended = 1;
 }
 
+/* Closed first: whoever jumps out of the rest cannot free the bytes once more. */
 static void forget(struct span* span) {
-  if (span->bytes != span->inline_bytes) release(span->bytes);
+  uint8_t* bytes = span->bytes;
   close_span(span);
+  if (bytes != span->inline_bytes) release(bytes);
 }
 
 /* The room was kept: SPAN_TAIL_BYTES. */
@@ -631,13 +647,15 @@ _Static_assert(HEADER(span_kind) == HEADER(record_kind) + 1 &&
 
 /* The tables had no room for the writer's rows. Null when the writer was shut down, and perhaps
  * opened anew, since its generation was looked at. */
-static const struct otlpshm_inline_rows* rows_of(const struct span* span) {
-  const struct otlpshm_inline_rows* rows = load_acquire_pointer(&span->writer->rows);
-  return load_relaxed_u32(&span->writer->generation) == span->writer_generation ? rows : NULL;
+static const struct otlpshm_inline_rows* rows_of(const struct span* span,
+                                                 const struct otlpshm_writer* writer) {
+  const struct otlpshm_inline_rows* rows = load_acquire_pointer(&writer->rows);
+  return load_relaxed_u32(&writer->generation) == span->writer_generation ? rows : NULL;
 }
 
 /* Of a span that has outgrown its inline bytes, or carries its rows. */
-static SELDOM int commit_large(struct span* span, uint64_t now, uint64_t duration) {
+static SELDOM int commit_large(struct span* span, const struct otlpshm_writer* writer, uint64_t now,
+                               uint64_t duration) {
   uint8_t* header = finish_header(span, duration);
   const uint32_t size = span->used - header_offset(span);
   const bool may_attach = (span->flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0;
@@ -645,13 +663,13 @@ static SELDOM int commit_large(struct span* span, uint64_t now, uint64_t duratio
   if (span->scope_index != OTLPSHM_SCOPE_INLINE) {
     status = otlpshm_lane_commit(span->attachment, header, size, NULL, now, may_attach);
   } else {
-    const struct otlpshm_inline_rows* rows = rows_of(span);
+    const struct otlpshm_inline_rows* rows = rows_of(span, writer);
     header[HEADER(record_kind)] = OTLPSHM_RECORD_SPAN_INLINE_SCOPE;
     status = rows == NULL
                  ? otlpshm_attach_drop(span->attachment, otlpshm_drop_shutdown)
                  : otlpshm_lane_commit(span->attachment, header, size, rows, now, may_attach);
   }
-  forget(span);
+  if (span->bytes != span->inline_bytes) release(span->bytes);
   return status;
 }
 
@@ -682,16 +700,17 @@ OFTEN int end(struct span* span, uint64_t now, uint64_t duration) {
     return OTLPSHM_OK;
   }
   if (!LIKELY(may_commit(span))) return drop_at_end(span);
+  const struct otlpshm_writer* writer = span->writer;
+  close_span(span); /* its bytes stay; whoever jumps out of what follows finds it ended */
   if ((span->attributes_dropped | span->events_dropped | span->links_dropped | span->status_code) !=
       0) {
     put_tail(span);
   }
   if (!LIKELY(span->bytes == span->inline_bytes && span->scope_index != OTLPSHM_SCOPE_INLINE)) {
-    return commit_large(span, now, duration);
+    return commit_large(span, writer, now, duration);
   }
   const uint8_t* header = finish_header(span, duration);
   const uint32_t size = span->used - header_offset(span);
-  close_span(span); /* the bytes stay */
   return otlpshm_lane_commit(span->attachment, header, size, NULL, now,
                              (span->flags & OTLPSHM_SPAN_SIGNAL_SAFE) == 0);
 }
@@ -708,6 +727,7 @@ static SELDOM struct otlpshm_elapsed since_given_start(const struct span* span) 
       .monotonic = now.monotonic};
 }
 
+/* Apart from otlpshm_span_end: a span that does not record needs no frame. */
 static __attribute__((noinline)) int end_now(struct span* span) {
   const struct otlpshm_elapsed elapsed =
       LIKELY(span->start.monotonic != 0)

@@ -40,10 +40,13 @@
 #define SPAN_BYTES_MAX (512u << 10) /* beyond it attributes and events are dropped, and counted */
 #define SPAN_KEYS_SEEN_WORDS 4u
 
-/* Of a span that records nothing: for children and carriers. */
+/* Of a span that records nothing: for children and carriers. The trace state, where it is not its
+ * parent's, stands where the next span in the same place writes its own, and not before: that one
+ * may be its child. */
 struct span_carried {
   struct otlpshm_context context;
-  char trace_state[OTLPSHM_TRACESTATE_BYTES + 1]; /* where it is not its parent's */
+  uint8_t apart[SPAN_VARIABLE_OFFSET - sizeof(struct otlpshm_context)];
+  char trace_state[OTLPSHM_TRACESTATE_BYTES + 1];
 };
 
 struct __attribute__((may_alias)) span {

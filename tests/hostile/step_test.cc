@@ -220,6 +220,45 @@ TEST_CASE("step: a longjmp out of any instruction of an end loses that span at m
   REQUIRE(runs > 80);
 }
 
+TEST_CASE(
+    "step: a span that was left by a longjmp out of its end takes nothing more beyond its room") {
+  if (!can_trace()) return;
+  static struct {
+    otlpshm_span span;
+    unsigned char behind[64];
+  } guarded;
+  const auto fill = [] {  // until it can take no more, nor grow
+    for (int i = 0; i < 40; ++i) {
+      const char key[] = {static_cast<char>('a' + i % 26), static_cast<char>('0' + i / 26)};
+      otlpshm_span_set_string(&guarded.span, key, sizeof key, "a value of 28 bytes, or so it", 28);
+    }
+  };
+  const long runs = at_every_instruction(3, [&](const PrivateDirectory& directory) {
+    otlpshm_writer* writer = open_writer(directory.path(), 2 << 20);
+    write_full_span(writer);
+    on_signal(jump_out);
+    std::memset(&guarded, 0x55, sizeof guarded);
+    otlpshm_start_options options{};
+    options.size = sizeof options;
+    options.flags = OTLPSHM_SPAN_SIGNAL_SAFE;
+    otlpshm_span_start(writer, &guarded.span, "main", 4, &options);
+    fill();
+    otlpshm_span_set_status(&guarded.span, OTLPSHM_STATUS_ERROR, nullptr, 0);
+    if (sigsetjmp(way_out, 1) == 0) {
+      begin_trace();
+      (void)otlpshm_span_end(&guarded.span);
+      end_trace();
+    }
+    fill();
+    (void)otlpshm_span_end(&guarded.span);
+    for (const unsigned char byte : guarded.behind) REQUIRE(byte == 0x55);
+    const otlpshm_stats stats = check_books(writer, directory);
+    REQUIRE((stats.committed == 1 || stats.committed == 2));
+    REQUIRE(dropped_of(stats) == 0);
+  });
+  REQUIRE(runs > 80);
+}
+
 TEST_CASE("step: a longjmp out of any part of a span's life loses that span at most") {
   if (!can_trace()) return;
   const long runs = at_every_instruction(97, [](const PrivateDirectory& directory) {

@@ -79,10 +79,10 @@ TEST_CASE("ids: every bit of an id is set in about half of them") {
 }
 
 TEST_CASE("ids: no trace id is 0, whatever the keys") {
-  struct otlpshm_thread thread {};
-  for (int i = 0; i < 100; ++i) {
-    otlpshm_ids_seed(&thread);
-    CHECK(thread.keys[1] != thread.keys[2]);
+  for (const std::uint64_t last : {std::uint64_t{0}, std::uint64_t{7}, ~std::uint64_t{0}}) {
+    struct otlpshm_thread thread {};
+    thread.keys[1] = thread.keys[2] = last;
+    otlpshm_ids_keep_apart(thread.keys);
     for (const std::uint64_t key : {thread.keys[1], thread.keys[2]}) {
       std::uint64_t trace[2];
       otlpshm_ids_of_trace(&thread, key, trace);  // of the span that makes one word 0

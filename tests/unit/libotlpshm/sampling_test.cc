@@ -771,25 +771,25 @@ TEST_CASE("sampling: a daemon that died while it wrote leaves its last word, unt
 }
 
 TEST_CASE("sampling: where all is taken away and nothing committed, expiry is seen all the same") {
+  const unsigned flags = GENERATE(0u, OTLPSHM_WRITER_RECORD_ERRORS);
   const PrivateDirectory directory;
   in_child([&] {
     StateFile state(directory);
     publish(state, OTLPSHM_POLICY_THRESHOLD, kMax);
-    otlpshm_writer* writer = open_writer(directory.path());
+    otlpshm_writer_options options = options_of(directory.path());
+    options.flags = flags;
+    otlpshm_writer* writer = open_writer(options);
     otlpshm_attachment* attachment = writer->attachment;
     look(attachment);
     REQUIRE(attachment->published_threshold == kMax);
     attachment->heartbeat_seen_at -= 12 * kSecond;  // as if so long had passed
     attachment->tick_at = 0;
-    int taken = 0;
-    for (bool sampled = false; !sampled; ++taken) {
-      REQUIRE(taken < 1000);  // one in 16 looks
+    for (int roots = 0; attachment->published_threshold != 0; ++roots) {
+      REQUIRE(roots < 1000);  // one in 16 looks
       otlpshm_span span;
       otlpshm_span_start_cstr(writer, &span, "root", nullptr);
-      sampled = otlpshm_span_is_recording(&span) != 0;
       (void)otlpshm_span_end(&span);
     }
-    REQUIRE(attachment->published_threshold == 0);
   });
 }
 
@@ -1100,6 +1100,21 @@ TEST_CASE("sampling: a span that a sampler drops gives its trace state on withou
       otlpshm_span_get_context(&span, &first);
       std::string again(first.trace_state, first.trace_state_bytes);
       REQUIRE(again == given);
+      // And one that is recorded in the very same place.
+      options.sampler = OTLPSHM_SAMPLER_ALWAYS_ON;
+      otlpshm_writer* recording = open_writer(options);
+      for (const std::string& state : {longest, std::string("ot=th:0,vendor=0123456789ab")}) {
+        const std::string kept = text_of(start_child_of(state));
+        otlpshm_context of_itself{};
+        otlpshm_span_get_context(&span, &of_itself);
+        otlpshm_start_options start{};
+        start.size = sizeof start;
+        start.parent = &of_itself;
+        otlpshm_span_start_cstr(recording, &span, "recorded", &start);
+        REQUIRE(otlpshm_span_end(&span) == OTLPSHM_OK);
+        const SegmentFile segment(directory.segment());
+        REQUIRE(parse_span(segment.records(0)->back().body)->trace_state == kept);
+      }
       (void)otlpshm_shutdown(writer, 0);
     }
   });

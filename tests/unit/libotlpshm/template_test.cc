@@ -145,6 +145,66 @@ TEST_CASE("template: the writer's limits hold in it, and each of its spans count
   });
 }
 
+TEST_CASE("template: more attributes than a later writer allows leave no room for others") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    forget_environment();
+    otlpshm_writer* wide = open_writer(directory.path());
+    otlpshm_writer_options options = options_of(directory.path());
+    options.attribute_count_max = 1;
+    otlpshm_writer* narrow = open_writer(options);
+    const std::vector<otlpshm_attribute> attributes = {
+        pair("a", int_value(1)), pair("b", int_value(2)), pair("c", int_value(3))};
+    otlpshm_template* made = open_template(wide, options_with("name", attributes));
+    const otlpshm_start_options start = start_from(made);
+    const Shown read = shown_span(
+        narrow, directory,
+        [](otlpshm_span* span) {
+          otlpshm_span_set_int(span, "d", 1, 4);
+          otlpshm_span_set_int(span, "b", 1, 5);  // replaces
+        },
+        &start, nullptr);
+    REQUIRE(read.attributes == "a=1 c=3 b=5");
+    REQUIRE(read.dropped_attributes == 1);
+    otlpshm_template_close(made);
+  });
+}
+
+TEST_CASE("template: a start writes nothing behind its span, however little room is left") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    otlpshm_writer* writer = open_writer(directory.path());
+    const std::vector<otlpshm_attribute> attributes = {pair("a", int_value(1))};
+    otlpshm_template* made = open_template(writer, options_with("name", attributes));
+    otlpshm_start_options start = start_from(made);
+    start.flags = OTLPSHM_SPAN_SIGNAL_SAFE;  // it does not grow
+    for (std::size_t state_bytes = 300; state_bytes <= 512; ++state_bytes) {
+      const std::string state = "v=" + std::string(state_bytes - 2, 's');
+      otlpshm_context parent{};
+      parent.trace_id[0] = parent.span_id[0] = 1;
+      parent.trace_flags = OTLPSHM_TRACE_FLAG_SAMPLED;
+      parent.trace_state = state.data();
+      parent.trace_state_bytes = static_cast<std::uint32_t>(state.size());
+      start.parent = &parent;
+      struct {
+        otlpshm_span span;
+        std::uint64_t behind[8];
+      } guarded;
+      std::memset(&guarded, 0x55, sizeof guarded);
+      const std::string name(110, 'n');
+      otlpshm_span_start(writer, &guarded.span, name.data(), name.size(), &start);
+      for (int i = 0; i < 4; ++i) {
+        const std::string key = "key" + std::to_string(i);
+        const std::string value(50, 'v');
+        otlpshm_span_set_string_cstr(&guarded.span, key.c_str(), value.c_str());
+      }
+      (void)otlpshm_span_end(&guarded.span);
+      for (const std::uint64_t word : guarded.behind) REQUIRE(word == 0x5555555555555555);
+    }
+    otlpshm_template_close(made);
+  });
+}
+
 TEST_CASE("template: it may be closed while its spans run, and serves every writer") {
   const PrivateDirectory directory;
   in_child([&] {
