@@ -22,6 +22,7 @@ NAMES = {
         "span_w0_cpu_ns",
         "span_w20_cpu_ns",
         "span_attribute_cpu_ns",
+        "span_attribute_least_cpu_ns",
         "span_unsampled_cpu_ns",
         "span_unsampled_least_cpu_ns",
         "span_unsampled_w5_cpu_ns",
