@@ -227,10 +227,14 @@ TEST_CASE(
     otlpshm_span span;
     unsigned char behind[64];
   } guarded;
-  const auto fill = [] {  // until it can take no more, nor grow
-    for (int i = 0; i < 40; ++i) {
-      const char key[] = {static_cast<char>('a' + i % 26), static_cast<char>('0' + i / 26)};
+  const auto fill = [](char first) {  // to its last byte: with ever shorter keys in the end
+    for (char second = 'a'; second <= 'z'; ++second) {
+      const char key[] = {first, second};
       otlpshm_span_set_string(&guarded.span, key, sizeof key, "a value of 28 bytes, or so it", 28);
+    }
+    for (std::size_t bytes = 60; bytes > 0; --bytes) {
+      const std::string key(bytes, first);
+      otlpshm_span_set_string(&guarded.span, key.data(), key.size(), "", 0);
     }
   };
   const long runs = at_every_instruction(3, [&](const PrivateDirectory& directory) {
@@ -242,14 +246,14 @@ TEST_CASE(
     options.size = sizeof options;
     options.flags = OTLPSHM_SPAN_SIGNAL_SAFE;
     otlpshm_span_start(writer, &guarded.span, "main", 4, &options);
-    fill();
+    fill('a');
     otlpshm_span_set_status(&guarded.span, OTLPSHM_STATUS_ERROR, nullptr, 0);
     if (sigsetjmp(way_out, 1) == 0) {
       begin_trace();
       (void)otlpshm_span_end(&guarded.span);
       end_trace();
     }
-    fill();
+    fill('A');
     (void)otlpshm_span_end(&guarded.span);
     for (const unsigned char byte : guarded.behind) REQUIRE(byte == 0x55);
     const otlpshm_stats stats = check_books(writer, directory);
