@@ -92,6 +92,20 @@ struct __attribute__((may_alias)) span {
 #define SPAN_ZEROED_BYTES (offsetof(struct span, inline_bytes) - offsetof(struct span, keys_seen))
 _Static_assert(sizeof(struct span) == sizeof(struct otlpshm_span), "the public size is the ABI");
 
+/* ---- the record's header --------------------------------------------------------------------- */
+
+#define HEADER(field) offsetof(struct otlpshm_record_header, field)
+
+/* Without a parent the header stands where the parent would: one piece either way. */
+static inline uint32_t header_offset(const struct span* span) {
+  return span->has_parent ? 0 : SPAN_PARENT_BYTES;
+}
+static inline uint8_t* header_of(struct span* span) {
+  return span->inline_bytes + header_offset(span);
+}
+
+/* ---- calls on a span ------------------------------------------------------------------------- */
+
 /* The span when it records; else null, and a call after the end is counted. */
 void otlpshm_span_count_late(const struct span* span);
 static inline struct span* recording(struct otlpshm_span* public_span) {
@@ -119,6 +133,9 @@ static inline bool has_room(struct span* span, size_t need) {
   return span->limit - span->used >= need || otlpshm_span_grow(span, need);
 }
 
+/* Gives back what a span had grown to. Keeps errno. */
+void otlpshm_span_free(uint8_t* bytes);
+
 /* Replaces old_bytes at offset by a gap of new_bytes. The room is there. */
 void otlpshm_span_splice(struct span* span, uint32_t offset, uint32_t old_bytes,
                          uint32_t new_bytes);
@@ -126,6 +143,9 @@ void otlpshm_span_splice(struct span* span, uint32_t offset, uint32_t old_bytes,
 /* A name as it will be written: cut, and UTF-8. room is used only for text that is not. */
 const char* otlpshm_span_clean_name(const char* name, size_t* bytes,
                                     char room[OTLPSHM_NAME_BYTES_MAX]);
+
+/* Writes it in the place of the one there is, if any: cut to the room. */
+SELDOM void otlpshm_span_replace_name(struct span* span, const char* name, size_t bytes);
 
 /* The last, incomplete word of a text, filled up with zeros. */
 static inline uint64_t last_word(const char* text, size_t bytes) {
@@ -162,6 +182,17 @@ static inline uint64_t hash_name(const char* name, size_t bytes) {
   }
   return hash;
 }
+
+/* ---- trace state ---------------------------------------------------------------------------- */
+
+/* Writes the field of a span that is recorded, at its start: its parent's list (null for a root) as
+ * it is, or, where that changes, as the threshold in the record's header wants it. */
+SELDOM void otlpshm_span_put_trace_state(struct span* span, const struct otlpshm_context* parent,
+                                         bool changes);
+
+/* The same for the context of a span that is not. */
+SELDOM void otlpshm_span_carry_trace_state(struct span* span, uint64_t threshold,
+                                           uint16_t record_flags);
 
 /* ---- the filter of keys --------------------------------------------------------------------- */
 
