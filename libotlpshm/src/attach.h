@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attach.h: this process and one directory: its segment, the daemon's files, the tables, counts.
  *   Owns   up to 4 attachments, in static memory, never freed.
+ *   Files  attach.c: its life; attach_watch.c; attach_counts.c; attach_tables.c.
  *   Locks  one mutex each; held to attach, attach again, register, read counts, and over fork.
  *          The span path takes it only by trylock, and never in a signal handler.
  *   Leases tick_lease, and uses of a segment: by tid, so that those of dead threads are forgotten.
@@ -16,6 +17,7 @@
 #include "ordering.h"
 #include "otlpshm/layout.h"
 #include "otlpshm/otlpshm.h"
+#include "process.h"
 #include "segment.h"
 #include "state.h"
 
@@ -23,6 +25,9 @@
 #define OTLPSHM_SEGMENTS_MAX 3 /* one live, two that late threads still hold */
 #define OTLPSHM_PATH_BYTES 256
 #define OTLPSHM_INLINE_BYTES_MAX (1u << 20)
+/* For a thread that does the same at this moment: it takes microseconds, so 2 ms are much. */
+#define OTLPSHM_AGAIN_TRIES 40
+#define OTLPSHM_AGAIN_PAUSE_NANO UINT64_C(50000)
 
 /* A resource and a scope for which the tables had no room, as a record of kind 2 carries them: u32
  * n, n bytes, u32 m, m bytes. */
@@ -113,10 +118,6 @@ void otlpshm_attach_close(struct otlpshm_attachment* attachment);
  * Not async-signal-safe. Returns the segment or null. */
 struct otlpshm_segment* otlpshm_attach_now(struct otlpshm_attachment* attachment, uint64_t now);
 
-/* With preopen: waits for the daemon's ack, 200 ms at most, if a daemon is there: spans will not
- * look for it. Not async-signal-safe. */
-void otlpshm_attach_await_ack(struct otlpshm_attachment* attachment);
-
 /* False for the spans of a program that asked for preopen: they drop instead. */
 static inline bool otlpshm_attach_may_enter_kernel(const struct otlpshm_attachment* attachment) {
   return load_relaxed_u32(&attachment->preopen) == 0;
@@ -132,29 +133,14 @@ bool otlpshm_attach_again(struct otlpshm_attachment* attachment, struct otlpshm_
 bool otlpshm_attach_use(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment);
 void otlpshm_attach_unuse(struct otlpshm_segment* segment);
 
-/* Counts a dropped span; returns OTLPSHM_ERROR_DROPPED. Async-signal-safe. */
-int otlpshm_attach_drop(struct otlpshm_attachment* attachment, enum otlpshm_drop_reason reason);
+/* fork: no child holds the descriptor of a segment in the making, or a locked mutex. The last is
+ * for a child in which no handler ran. */
+void otlpshm_attach_before_fork(void);
+void otlpshm_attach_after_fork(void);
+void otlpshm_attach_after_fork_in_child(void);
+void otlpshm_attach_forget_parent(void);
 
-/* The same for a process that is not ready: its segment may be the parent's, which is not here. */
-int otlpshm_attach_drop_later(struct otlpshm_attachment* attachment,
-                              enum otlpshm_drop_reason reason);
-
-/* Rows of the tables, by equal bytes. Return the index, or -1 when the table is full. */
-int otlpshm_attach_resource(struct otlpshm_attachment* attachment, const uint8_t* bytes,
-                            size_t count);
-int otlpshm_attach_scope(struct otlpshm_attachment* attachment, const uint8_t* bytes, size_t count,
-                         uint16_t resource_index);
-
-/* Both rows for records that carry them, when the tables are full; equal ones are one. They stay as
- * they are for as long as the process lives. Null when memory is short, when they would leave a
- * span less than a quarter of lane 0, or when all of them would be more than 1 MiB. */
-const struct otlpshm_inline_rows* otlpshm_attach_inline(struct otlpshm_attachment* attachment,
-                                                        const uint8_t* resource,
-                                                        size_t resource_bytes, const uint8_t* scope,
-                                                        size_t scope_bytes);
-
-/* Fills everything of stats but size. */
-void otlpshm_attach_stats(struct otlpshm_attachment* attachment, struct otlpshm_stats* stats);
+/* ---- attach_watch.c -------------------------------------------------------------------------- */
 
 /* Looks for the daemon's files and at its heartbeat. full: no lane took a span, so an ack is worth
  * looking for, and lanes of threads that are gone are taken back. Where no daemon shows itself it
@@ -179,11 +165,76 @@ static inline void otlpshm_attach_tick_of_span(struct otlpshm_attachment* attach
  * it is they who attach and attach anew. Not async-signal-safe; not under the mutex. */
 void otlpshm_attach_tick(struct otlpshm_attachment* attachment, uint64_t now, bool full);
 
-/* fork: no child holds the descriptor of a segment in the making, or a locked mutex. The last is
- * for a child in which no handler ran. */
-void otlpshm_attach_before_fork(void);
-void otlpshm_attach_after_fork(void);
-void otlpshm_attach_after_fork_in_child(void);
-void otlpshm_attach_forget_parent(void);
+/* With preopen: waits for the daemon's ack, 200 ms at most, if a daemon is there: spans will not
+ * look for it. Not async-signal-safe. */
+void otlpshm_attach_await_ack(struct otlpshm_attachment* attachment);
+
+/* ---- attach_counts.c ------------------------------------------------------------------------- */
+
+/* Counts a dropped span; returns OTLPSHM_ERROR_DROPPED. Async-signal-safe. */
+int otlpshm_attach_drop(struct otlpshm_attachment* attachment, enum otlpshm_drop_reason reason);
+
+/* The same for a process that is not ready: its segment may be the parent's, which is not here. */
+int otlpshm_attach_drop_later(struct otlpshm_attachment* attachment,
+                              enum otlpshm_drop_reason reason);
+
+/* Fills everything of stats but size. */
+void otlpshm_attach_stats(struct otlpshm_attachment* attachment, struct otlpshm_stats* stats);
+
+/* ---- attach_tables.c ------------------------------------------------------------------------- */
+
+/* Rows of the tables, by equal bytes. Return the index, or -1 when the table is full. */
+int otlpshm_attach_resource(struct otlpshm_attachment* attachment, const uint8_t* bytes,
+                            size_t count);
+int otlpshm_attach_scope(struct otlpshm_attachment* attachment, const uint8_t* bytes, size_t count,
+                         uint16_t resource_index);
+
+/* Both rows for records that carry them, when the tables are full; equal ones are one. They stay as
+ * they are for as long as the process lives. Null when memory is short, when they would leave a
+ * span less than a quarter of lane 0, or when all of them would be more than 1 MiB. */
+const struct otlpshm_inline_rows* otlpshm_attach_inline(struct otlpshm_attachment* attachment,
+                                                        const uint8_t* resource,
+                                                        size_t resource_bytes, const uint8_t* scope,
+                                                        size_t scope_bytes);
+
+/* ---- between these files --------------------------------------------------------------------- */
+
+/* Who takes a lease or a use: this thread, which has no tid yet while it is not ready. */
+static inline uint32_t otlpshm_attach_holder(void) {
+  return otlpshm_thread.tid != 0 ? otlpshm_thread.tid : OTLPSHM_LEASE_UNKNOWN;
+}
+
+struct otlpshm_open_directory {
+  int fd;
+  struct otlpshm_trust trust;
+};
+
+/* Returns OTLPSHM_OK, and the descriptor is the caller's to close; or NO_DIRECTORY or SYSTEM. */
+int otlpshm_attach_open_directory(const char* path, struct otlpshm_open_directory* out);
+
+/* Looks for state, and returns OTLPSHM_OK if a segment in this directory may be read one day; or
+ * NO_DAEMON (it has been gone for long), ABI_SKEW or SYSTEM. Under the mutex. */
+int otlpshm_attach_judge_state(struct otlpshm_attachment* attachment,
+                               const struct otlpshm_open_directory* directory, uint64_t now);
+
+/* Looks for the ack of a segment that is not current yet. Under the mutex. */
+void otlpshm_attach_watch(struct otlpshm_segment* segment,
+                          const struct otlpshm_open_directory* directory);
+
+/* Writes the rows that the segment does not have yet. Under the mutex. */
+void otlpshm_attach_write_tables(struct otlpshm_attachment* attachment,
+                                 struct otlpshm_segment* segment);
+
+/* Adds pending drops to the segment's. The caller has a use of it, or it is not current yet. */
+void otlpshm_attach_hand_over(struct otlpshm_attachment* attachment,
+                              struct otlpshm_segment* segment);
+
+/* Unmaps segments that are retired and that nobody uses any more. Under the mutex. */
+void otlpshm_attach_collect(struct otlpshm_attachment* attachment);
+
+/* Takes the counts of a segment that is about to be unmapped: what its daemon did not count goes to
+ * the next one. Under the mutex. */
+void otlpshm_attach_keep_counts(struct otlpshm_attachment* attachment,
+                                const struct otlpshm_segment* segment);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // scenarios.cc: what the ring promises, each with the fewest threads and steps that could break it.
-//   Runs   the library's own lane.c, segment.c, attach.c and doorbell.h; the daemon's half is the
+//   Runs   the library's own lane.c, segment.c, attach*.c and doorbell.h; the daemon's half is the
 //          sequence of accesses of sidecar/ingest, written out here.
 //   Sizes  a lane holds two records, so the third wraps onto the first.
 #include "scenarios.h"
