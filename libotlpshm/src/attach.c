@@ -290,9 +290,9 @@ void otlpshm_attach_close(struct otlpshm_attachment* attachment) {
         closed = otlpshm_segment_close_leases(segment);
         if (!closed) (void)otlpshm_kernel_sleep(CLOSE_PAUSE_NANO);
       }
-      const bool is_over =
-          otlpshm_segment_is_reaped(segment) || load_relaxed_u32(&segment->removed) != 0;
-      if (closed && !is_over) otlpshm_attach_hand_over(attachment, segment);
+      if (closed && !otlpshm_segment_is_over(segment)) {
+        otlpshm_attach_hand_over(attachment, segment);
+      }
       if (closed) unlink_if_read_out(attachment, segment);
       otlpshm_attach_collect(attachment);
     }

@@ -55,7 +55,8 @@ static void add_counts(const struct otlpshm_segment* segment, struct otlpshm_sta
 }
 
 /* What the daemon did not count before it said `reaped`, or before the name was gone, goes to the
- * next segment, and is not counted for this one. */
+ * next segment, and is not counted for this one. Not by otlpshm_segment_is_over: the echoes are
+ * read behind `reaped`, so its load acquires. */
 static void take_unechoed(struct otlpshm_attachment* attachment,
                           const struct otlpshm_segment* segment) {
   const struct otlpshm_ack_header* ack = load_acquire_pointer(&segment->ack);

@@ -51,9 +51,9 @@ int otlpshm_attach_open_directory(const char* path, struct otlpshm_open_director
   return OTLPSHM_OK;
 }
 
-/* The caller holds tick_lease. */
+/* *is_another: it is not the file that was mapped before. The caller holds tick_lease. */
 static int look_for_state(struct otlpshm_attachment* attachment,
-                          const struct otlpshm_open_directory* in, uint64_t now) {
+                          const struct otlpshm_open_directory* in, uint64_t now, bool* is_another) {
   const struct otlpshm_daemon_file expected = {.magic = OTLPSHM_STATE_MAGIC,
                                                .bytes = OTLPSHM_STATE_FILE_BYTES};
   const struct stat before = attachment->state_stat;
@@ -63,13 +63,14 @@ static int look_for_state(struct otlpshm_attachment* attachment,
                                              &attachment->state_stat);
   store_relaxed_u64(&attachment->state_look_at, now + SECOND);
   store_relaxed_u32(&attachment->state_is_skewed, status == OTLPSHM_ERROR_ABI_SKEW);
-  if (status != OTLPSHM_OK) return status;
-  if (first || !otlpshm_is_same_file(&attachment->state_stat, &before)) {
+  *is_another =
+      status == OTLPSHM_OK && (first || !otlpshm_is_same_file(&attachment->state_stat, &before));
+  if (*is_another) {
     attachment->heartbeat_seen_at = 0;
     store_relaxed_u32(&attachment->epoch_rung, 0);
     store_release_pointer(&attachment->state, (const struct otlpshm_state*)base);
   }
-  return OTLPSHM_OK;
+  return status;
 }
 
 /* The caller holds tick_lease and a use of the segment, or the mutex. */
@@ -102,8 +103,8 @@ static void note_root(struct otlpshm_segment* segment) {
 /* False after a chroot: then a path that leads nowhere says nothing. */
 static bool has_same_root(const struct otlpshm_segment* segment) {
   struct stat root;
-  return otlpshm_kernel_stat_at(AT_FDCWD, "/", &root) == 0 && root.st_dev == segment->root_device &&
-         root.st_ino == segment->root_inode;
+  return otlpshm_kernel_stat_at(AT_FDCWD, "/", &root) == 0 &&
+         otlpshm_is_file(&root, segment->root_device, segment->root_inode);
 }
 
 /* A daemon that lives says `reaped` before it removes a segment, and when somebody else did.
@@ -119,7 +120,7 @@ static void look_for_name(struct otlpshm_attachment* attachment, struct otlpshm_
     otlpshm_segment_name(segment, "", ".seg", name);
     const long error = otlpshm_kernel_stat_at(in->fd, name, &stat);
     if (error != 0 && error != -ENOENT) return;
-    if (error == 0 && stat.st_dev == segment->device && stat.st_ino == segment->inode) return;
+    if (error == 0 && otlpshm_is_file(&stat, segment->device, segment->inode)) return;
   }
   if (otlpshm_segment_is_reaped(segment) || !has_same_root(segment)) return;
   store_relaxed_u32(&segment->removed, 1);
@@ -145,7 +146,8 @@ int otlpshm_attach_judge_state(struct otlpshm_attachment* attachment,
     taken = take_tick(attachment);
   }
   if (!taken) return OTLPSHM_ERROR_SYSTEM; /* tried again in a second */
-  int status = look_for_state(attachment, directory, now);
+  bool is_another;
+  int status = look_for_state(attachment, directory, now, &is_another);
   if (status == OTLPSHM_OK && load_relaxed_u32(&attachment->expired) == 0) {
     /* Not at the first tick alone: many a process has but one span. */
     const struct otlpshm_state* state = load_relaxed_pointer(&attachment->state);
@@ -228,11 +230,10 @@ static void look_for_files(struct otlpshm_attachment* attachment, struct otlpshm
   struct otlpshm_open_directory directory;
   const int status = otlpshm_attach_open_directory(attachment->path, &directory);
   if (status == OTLPSHM_OK) {
-    const struct stat state_before = attachment->state_stat;
-    if (state_too) (void)look_for_state(attachment, &directory, now);
+    bool is_another = false;
+    if (state_too) (void)look_for_state(attachment, &directory, now, &is_another);
     /* A daemon that made its state anew may have made the ack anew. */
-    const bool another = !otlpshm_is_same_file(&attachment->state_stat, &state_before);
-    if (segment != NULL && (missing || another)) (void)look_for_ack(segment, &directory);
+    if (segment != NULL && (missing || is_another)) (void)look_for_ack(segment, &directory);
     if (segment != NULL) look_for_name(attachment, segment, &directory, now);
     (void)otlpshm_kernel_close(directory.fd);
   } else if (status == OTLPSHM_ERROR_NO_DIRECTORY && segment != NULL) {

@@ -20,8 +20,12 @@ struct otlpshm_trust {
 
 struct otlpshm_trust otlpshm_trust_of(const struct stat* directory);
 
+/* Device and inode say which file it is, while it exists. */
+static inline bool otlpshm_is_file(const struct stat* found, dev_t device, ino_t inode) {
+  return found->st_dev == device && found->st_ino == inode;
+}
 static inline bool otlpshm_is_same_file(const struct stat* one, const struct stat* other) {
-  return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+  return otlpshm_is_file(one, other->st_dev, other->st_ino);
 }
 
 struct otlpshm_daemon_file {
