@@ -221,6 +221,10 @@ int otlpshm_attach_judge_state(struct otlpshm_attachment* attachment,
 void otlpshm_attach_watch(struct otlpshm_segment* segment,
                           const struct otlpshm_open_directory* directory);
 
+/* Takes back what threads that are gone had leased of the segment. Waits for a thread that looks,
+ * 2 ms at most. Under the mutex. */
+void otlpshm_attach_reclaim(struct otlpshm_attachment* attachment, struct otlpshm_segment* segment);
+
 /* Writes the rows that the segment does not have yet. Under the mutex. */
 void otlpshm_attach_write_tables(struct otlpshm_attachment* attachment,
                                  struct otlpshm_segment* segment);

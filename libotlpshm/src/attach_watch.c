@@ -31,6 +31,15 @@ static bool take_tick(struct otlpshm_attachment* attachment) {
          take_u32(&attachment->tick_lease, other, otlpshm_attach_holder()); /* SYNC(lease) */
 }
 
+static bool await_tick(struct otlpshm_attachment* attachment) {
+  bool taken = take_tick(attachment);
+  for (int tries = 0; tries < OTLPSHM_AGAIN_TRIES && !taken; ++tries) {
+    (void)otlpshm_kernel_sleep(OTLPSHM_AGAIN_PAUSE_NANO);
+    taken = take_tick(attachment);
+  }
+  return taken;
+}
+
 static void give_tick(struct otlpshm_attachment* attachment) {
   store_release_u32(&attachment->tick_lease, 0); /* SYNC(lease) */
 }
@@ -140,12 +149,7 @@ static bool is_stale(const struct stat* state) {
 
 int otlpshm_attach_judge_state(struct otlpshm_attachment* attachment,
                                const struct otlpshm_open_directory* directory, uint64_t now) {
-  bool taken = take_tick(attachment);
-  for (int tries = 0; tries < OTLPSHM_AGAIN_TRIES && !taken; ++tries) {
-    (void)otlpshm_kernel_sleep(OTLPSHM_AGAIN_PAUSE_NANO);
-    taken = take_tick(attachment);
-  }
-  if (!taken) return OTLPSHM_ERROR_SYSTEM; /* tried again in a second */
+  if (!await_tick(attachment)) return OTLPSHM_ERROR_SYSTEM; /* tried again in a second */
   bool is_another;
   int status = look_for_state(attachment, directory, now, &is_another);
   if (status == OTLPSHM_OK && load_relaxed_u32(&attachment->expired) == 0) {
@@ -258,6 +262,13 @@ void otlpshm_attach_look(struct otlpshm_attachment* attachment, uint64_t now, bo
     give_tick(attachment);
   }
   otlpshm_kernel_restore_signals(signals);
+}
+
+void otlpshm_attach_reclaim(struct otlpshm_attachment* attachment,
+                            struct otlpshm_segment* segment) {
+  if (!await_tick(attachment)) return; /* they stay closed, or without memory */
+  otlpshm_lane_reclaim(segment, otlpshm_attach_holder());
+  give_tick(attachment);
 }
 
 void otlpshm_attach_tick(struct otlpshm_attachment* attachment, uint64_t now, bool full) {

@@ -23,8 +23,9 @@ int otlpshm_lane_commit(struct otlpshm_attachment* attachment, const uint8_t* by
                         const struct otlpshm_inline_rows* rows, uint64_t now, bool may_attach);
 
 /* Takes back the lanes whose holder is gone: a thread that ended, was cancelled or was killed in
- * the middle of a commit. What it had committed stays; what it had not is not seen. The caller
- * holds tick_lease and a use of the segment, with signals blocked. */
+ * the middle of a commit, or of opening a lane. What it had committed stays; what it had not is not
+ * seen. The caller holds tick_lease, and a use of the segment or the attach mutex, with signals
+ * blocked. */
 void otlpshm_lane_reclaim(struct otlpshm_segment* segment, uint32_t tid);
 
 #endif

@@ -127,7 +127,8 @@ bool otlpshm_segment_populate(struct otlpshm_segment* segment, struct otlpshm_la
 
 /* Opens every lane, puts memory behind all of them, and seals the segment: no span will enter the
  * kernel for it. Where memory is short, or another thread does not come to an end of opening a lane
- * for 50 ms, the remaining lanes stay closed. Under the attach mutex. */
+ * for 50 ms, the remaining lanes stay closed; one that is leased for so long stays as it is. Under
+ * the attach mutex. */
 void otlpshm_segment_open_all(struct otlpshm_segment* segment, uint32_t tid, uint64_t now);
 
 /* Closes the leases that are free: nothing more is written. The caller holds a use. */

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "in_child.h"
+#include "in_thread.h"
 #include "producer.h"
 
 namespace otlpshm::library {
@@ -126,6 +127,37 @@ TEST_CASE("preopen: however long another thread takes to open a lane, no open on
         REQUIRE(segment->lanes[lane].populated == (is_open ? segment->lanes[lane].bytes : 0));
         REQUIRE(segment->lanes[lane].lease ==
                 (is_open ? OTLPSHM_LEASE_FREE : OTLPSHM_LEASE_CLOSED));
+      }
+    });
+  }
+}
+
+TEST_CASE("preopen: what a thread had leased when it died is taken back first") {
+  enum class Died { in_a_commit, before_it_counted_a_lane, before_it_gave_a_lane_free };
+  for (const Died died :
+       {Died::in_a_commit, Died::before_it_counted_a_lane, Died::before_it_gave_a_lane_free}) {
+    const PrivateDirectory directory;
+    in_child([&] {
+      forget_environment();
+      otlpshm_writer* writer = open_writer(directory.path(), 4 << 20);
+      otlpshm_segment* segment = writer->attachment->current;
+      in_thread([&] {
+        (void)otlpshm_process_ready();
+        if (died == Died::in_a_commit) {
+          segment->lanes[0].lease = otlpshm_thread.tid;
+          return;
+        }
+        segment->open_lease = otlpshm_thread.tid;
+        if (died == Died::before_it_counted_a_lane) return;
+        segment->control->lanes_open = segment->lanes_open = 2;
+      });
+      (void)open_all(directory.path(), 0);
+      REQUIRE(segment->open_lease == 0);
+      REQUIRE(segment->lane_count > 1);
+      REQUIRE(segment->control->lanes_open == segment->lane_count);
+      for (std::uint32_t lane = 0; lane < segment->lane_count; ++lane) {
+        REQUIRE(segment->lanes[lane].populated == segment->lanes[lane].bytes);
+        REQUIRE(segment->lanes[lane].lease == OTLPSHM_LEASE_FREE);
       }
     });
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "in_child.h"
+#include "in_thread.h"
 #include "producer.h"
 
 namespace otlpshm::library {
@@ -34,20 +35,6 @@ struct Scene {
 int commit_from_here(otlpshm_attachment* attachment, const std::vector<std::uint8_t>& bytes) {
   return otlpshm_lane_commit(attachment, bytes.data(), static_cast<std::uint32_t>(bytes.size()),
                              nullptr, otlpshm_clock_monotonic(), false);
-}
-
-// Runs a body in a thread, to its end: whoever joins a thread may be a moment before the kernel has
-// forgotten its id.
-template <typename Body>
-void in_thread(Body body) {
-  std::atomic<pid_t> tid{0};
-  std::thread([&] {
-    tid = static_cast<pid_t>(syscall(SYS_gettid));
-    body();
-  }).join();
-  for (int tries = 0; tries < 10000 && syscall(SYS_tgkill, getpid(), tid.load(), 0) == 0; ++tries) {
-    usleep(100);
-  }
 }
 
 // A thread that takes a lease and ends.
