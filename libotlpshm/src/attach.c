@@ -270,9 +270,8 @@ static bool is_read_out(const struct otlpshm_segment* segment) {
 static void unlink_if_read_out(struct otlpshm_attachment* attachment,
                                const struct otlpshm_segment* segment) {
   struct otlpshm_open_directory directory;
-  if (!is_read_out(segment) ||
-      otlpshm_attach_open_directory(attachment->path, &directory) != OTLPSHM_OK)
-    return;
+  if (!is_read_out(segment)) return;
+  if (otlpshm_attach_open_directory(attachment->path, &directory) != OTLPSHM_OK) return;
   char name[OTLPSHM_FILE_NAME_BYTES];
   otlpshm_segment_name(segment, "", ".seg", name);
   (void)otlpshm_kernel_unlink(directory.fd, name);
@@ -292,9 +291,9 @@ void otlpshm_attach_close(struct otlpshm_attachment* attachment) {
         closed = otlpshm_segment_close_leases(segment);
         if (!closed) (void)otlpshm_kernel_sleep(CLOSE_PAUSE_NANO);
       }
-      if (closed && !otlpshm_segment_is_over(segment)) {
-        otlpshm_attach_hand_over(attachment, segment);
-      }
+      /* Also beside a late thread: while it has a lease or a use the memory stays, and to these
+       * words there are only atomic additions. */
+      if (!otlpshm_segment_is_over(segment)) otlpshm_attach_hand_over(attachment, segment);
       if (closed) unlink_if_read_out(attachment, segment);
       otlpshm_attach_collect(attachment);
     }

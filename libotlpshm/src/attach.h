@@ -229,7 +229,7 @@ void otlpshm_attach_reclaim(struct otlpshm_attachment* attachment, struct otlpsh
 void otlpshm_attach_write_tables(struct otlpshm_attachment* attachment,
                                  struct otlpshm_segment* segment);
 
-/* Adds pending drops to the segment's. The caller has a use of it, or it is not current yet. */
+/* Adds pending drops to the segment's. The caller has a use of it, or the mutex. */
 void otlpshm_attach_hand_over(struct otlpshm_attachment* attachment,
                               struct otlpshm_segment* segment);
 

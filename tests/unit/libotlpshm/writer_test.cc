@@ -274,6 +274,29 @@ TEST_CASE("writer: drops that no segment holds yet are in the segment that a shu
   });
 }
 
+TEST_CASE("writer: such drops are in it also when a late thread outlasts the shutdown") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    StateFile state(directory);
+    otlpshm_writer* writer = open_writer(directory.path(), kSmall);
+    const std::string path = directory.segment();
+    const SegmentFile segment(path);
+    AckFile ack(path);
+    look(writer);
+    REQUIRE(write_span(writer) == OTLPSHM_OK);
+    ack.settle_all(segment);
+    otlpshm_segment* const current = writer->attachment->current;
+    current->lanes[0].lease = 0x80000001;  // no tid of this process, and never gone
+    (void)otlpshm_attach_drop_later(writer->attachment, otlpshm_drop_forked);
+    REQUIRE(otlpshm_shutdown(writer, 0) == OTLPSHM_OK);
+    REQUIRE(segment.dropped(otlpshm_drop_forked) == 1);
+    REQUIRE(access(path.c_str(), F_OK) == 0);
+    store_release_u32(&current->lanes[0].lease, OTLPSHM_LEASE_FREE);
+    REQUIRE(stats_of(open_writer(directory.path())).dropped[otlpshm_drop_forked] == 1);
+    REQUIRE(segment.dropped_total() == 1);
+  });
+}
+
 TEST_CASE("writer: drops that come with the end of a reaped segment are not put into it") {
   const PrivateDirectory directory;
   in_child([&] {
