@@ -242,7 +242,7 @@ int otlpshm_attach_open(struct otlpshm_attachment** out, const char* path, uint6
   if (preopen && load_relaxed_u32(&attachment->preopen) == 0) {
     store_relaxed_u32(&attachment->preopen, 1);
     struct otlpshm_segment* segment = load_relaxed_pointer(&attachment->current);
-    if (segment != NULL) {
+    if (segment != NULL && !otlpshm_segment_is_over(segment)) { /* else the next tick sees to it */
       otlpshm_attach_reclaim(attachment, segment); /* what is not open by now never opens */
       otlpshm_segment_open_all(segment, otlpshm_attach_holder(), otlpshm_clock_monotonic());
     }

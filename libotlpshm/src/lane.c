@@ -299,9 +299,13 @@ void otlpshm_lane_reclaim(struct otlpshm_segment* segment, uint32_t tid) {
     store_release_u32(&lane->lease, recover(lane) ? OTLPSHM_LEASE_FREE : holder); /* SYNC(lease) */
   }
   const uint32_t opener = load_relaxed_u32(&segment->open_lease);
-  if (otlpshm_kernel_thread_is_gone(opener)) {
-    /* It may have counted the lane as open and not yet freed its lease. */
-    (void)take_u32(&segment->lanes[open - 1].lease, OTLPSHM_LEASE_CLOSED, OTLPSHM_LEASE_FREE);
-    (void)take_u32(&segment->open_lease, opener, 0); /* SYNC(lease) */
+  if (!otlpshm_kernel_thread_is_gone(opener)) return;
+  if (!take_u32(&segment->open_lease, opener, tid)) return; /* SYNC(lease) */
+  /* It may have counted the lane as open and not yet freed its lease. */
+  const uint32_t counted = load_relaxed_u32(&segment->lanes_open);
+  if (counted > 0 && !otlpshm_segment_is_over(segment)) {
+    struct otlpshm_lane* lane = &segment->lanes[counted - 1];
+    (void)take_u32(&lane->lease, OTLPSHM_LEASE_CLOSED, OTLPSHM_LEASE_FREE); /* SYNC(lease) */
   }
+  store_release_u32(&segment->open_lease, 0); /* SYNC(lease) */
 }

@@ -66,6 +66,7 @@ TEST_CASE("preopen: all lanes are open and have their memory at once") {
 
 TEST_CASE(
     "preopen: spans enter the kernel no more, whether lanes fill, daemons sleep or time passes") {
+  if (is_sanitized()) return;
   const PrivateDirectory directory;
   in_child([&] {
     StateFile state(directory);

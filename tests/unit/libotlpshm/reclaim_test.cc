@@ -95,6 +95,7 @@ long commit_in_steps(otlpshm_attachment* attachment, const std::vector<std::uint
 
 #if defined(__x86_64__)
 TEST_CASE("reclaim: a thread that dies at any instruction of a commit costs its own span at most") {
+  if (is_sanitized()) return;
   const PrivateDirectory directory;
   in_child([&] {
     Scene scene(directory);
@@ -137,6 +138,7 @@ TEST_CASE("reclaim: a thread that dies at any instruction of a commit costs its 
 }
 
 TEST_CASE("reclaim: a handler may fork at any instruction of a commit, and both sides go on") {
+  if (is_sanitized()) return;
   const PrivateDirectory directory;
   in_child([&] {
     Scene scene(directory);
@@ -183,6 +185,7 @@ TEST_CASE("reclaim: a handler may fork at any instruction of a commit, and both 
 }
 
 TEST_CASE("reclaim: a handler may fork at any instruction of a commit that finds all lanes full") {
+  if (is_sanitized()) return;
   const PrivateDirectory directory;
   in_child([&] {
     Scene scene(directory, 18 * kSmall);

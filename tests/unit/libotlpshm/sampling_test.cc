@@ -85,7 +85,8 @@ struct TraceId {
   }
 };
 
-otlpshm_context parent_of(unsigned flags, const std::string& state, bool is_remote = true) {
+// The state must outlive the context.
+otlpshm_context parent_of(unsigned flags, std::string_view state, bool is_remote = true) {
   otlpshm_context parent{};
   parent.trace_id[0] = parent.span_id[0] = 1;
   parent.trace_flags = static_cast<std::uint8_t>(flags);
