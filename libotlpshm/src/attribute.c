@@ -194,16 +194,12 @@ static inline size_t put_short_double(uint8_t* at, double value) {
   return 3 + sizeof value;
 }
 
-static inline bool has_short_room(const struct span* span, size_t bytes) {
-  return span->limit - span->used >= bytes;
-}
-
 void otlpshm_span_set_string(struct otlpshm_span* public_span, const char* key, size_t key_bytes,
                              const char* value, size_t value_bytes) {
   struct span* span = recording(public_span);
   if (span == NULL) return;
   if (LIKELY(is_short_key(key, key_bytes) && is_short_text(span, value, value_bytes) &&
-             has_short_room(span, AROUND_KEY + key_bytes + AROUND_VALUE + value_bytes))) {
+             fits(span, AROUND_KEY + key_bytes + AROUND_VALUE + value_bytes))) {
     uint8_t* at = span->bytes + span->used;
     const uint64_t any = put_short_key(at, key, key_bytes, AROUND_VALUE + value_bytes) |
                          put_short_text(at + AROUND_KEY + key_bytes, value, value_bytes);
@@ -220,7 +216,7 @@ void otlpshm_span_set_int(struct otlpshm_span* public_span, const char* key, siz
   struct span* span = recording(public_span);
   if (span == NULL) return;
   if (LIKELY(is_short_key(key, key_bytes) &&
-             has_short_room(span, AROUND_KEY + key_bytes + SHORT_VARINT_BYTES))) {
+             fits(span, AROUND_KEY + key_bytes + SHORT_VARINT_BYTES))) {
     uint8_t* at = span->bytes + span->used;
     const size_t value_bytes =
         put_short_varint(at + AROUND_KEY + key_bytes, ANY_INT, (uint64_t)value);
@@ -237,7 +233,7 @@ void otlpshm_span_set_double(struct otlpshm_span* public_span, const char* key, 
   struct span* span = recording(public_span);
   if (span == NULL) return;
   if (LIKELY(is_short_key(key, key_bytes) &&
-             has_short_room(span, AROUND_KEY + key_bytes + SHORT_DOUBLE_BYTES))) {
+             fits(span, AROUND_KEY + key_bytes + SHORT_DOUBLE_BYTES))) {
     uint8_t* at = span->bytes + span->used;
     const size_t value_bytes = put_short_double(at + AROUND_KEY + key_bytes, value);
     if (LIKELY(put_short_key(at, key, key_bytes, value_bytes) == 0)) {
@@ -253,7 +249,7 @@ void otlpshm_span_set_bool(struct otlpshm_span* public_span, const char* key, si
   struct span* span = recording(public_span);
   if (span == NULL) return;
   if (LIKELY(is_short_key(key, key_bytes) &&
-             has_short_room(span, AROUND_KEY + key_bytes + SHORT_VARINT_BYTES))) {
+             fits(span, AROUND_KEY + key_bytes + SHORT_VARINT_BYTES))) {
     uint8_t* at = span->bytes + span->used;
     const size_t value_bytes = put_short_varint(at + AROUND_KEY + key_bytes, ANY_BOOL, value != 0);
     if (LIKELY(put_short_key(at, key, key_bytes, value_bytes) == 0)) {
@@ -369,8 +365,7 @@ int otlpshm_key_prepare_cstr(struct otlpshm_key* key, const char* text) {
 /* Short keys, which are most, take two moves, and longer ones all of them; so they may need more
  * room than they take, and where there is less the plain call serves. */
 static inline bool may_put_prepared(const struct span* span, const struct key* key) {
-  return key->bytes != 0 &&
-         has_short_room(span, sizeof key->start + AROUND_VALUE + SHORT_VALUE_BYTES_MAX);
+  return key->bytes != 0 && fits(span, sizeof key->start + AROUND_VALUE + SHORT_VALUE_BYTES_MAX);
 }
 
 static inline void put_prepared(uint8_t* at, const struct key* key) {

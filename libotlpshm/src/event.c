@@ -79,8 +79,7 @@ static void add_event(struct span* span, const struct event* event) {
 /* An event without attributes and with a short name, written in one run. */
 static bool add_short_event(struct span* span, const char* name, size_t bytes, uint64_t unix_nano) {
   enum { AROUND_NAME = 2 + 9 + 2, SHORT_BYTES = 96 };
-  if (name == NULL || bytes - 1 >= SHORT_BYTES ||
-      span->limit - span->used < SHORT_BYTES + AROUND_NAME ||
+  if (name == NULL || bytes - 1 >= SHORT_BYTES || !fits(span, SHORT_BYTES + AROUND_NAME) ||
       span->event_count >= load_relaxed_u32(&span->writer->limits.event_count_max)) {
     return false;
   }

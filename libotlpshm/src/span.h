@@ -126,11 +126,16 @@ static inline void span_take(struct span* span, const struct otlpshm_cursor* cur
   span->used = (uint32_t)(cursor->at - span->bytes);
 }
 
+/* The room that is left is enough. */
+static inline bool fits(const struct span* span, size_t need) {
+  return span->limit - span->used >= need;
+}
+
 /* More room than now, by need at least. False in a signal handler, at SPAN_BYTES_MAX, and without
  * memory. Moves the span's bytes. */
 bool otlpshm_span_grow(struct span* span, size_t need);
 static inline bool has_room(struct span* span, size_t need) {
-  return span->limit - span->used >= need || otlpshm_span_grow(span, need);
+  return fits(span, need) || otlpshm_span_grow(span, need);
 }
 
 /* Gives back what a span had grown to. Keeps errno. */

@@ -23,8 +23,7 @@
 /* The first name: nothing stands behind it yet. */
 OFTEN void put_first_name(struct span* span, const char* name, size_t bytes) {
   span->name_offset = span->used;
-  if (name != NULL && bytes - 1 < SHORT_NAME_BYTES &&
-      span->limit - span->used >= SHORT_NAME_BYTES + 2) {
+  if (name != NULL && bytes - 1 < SHORT_NAME_BYTES && fits(span, SHORT_NAME_BYTES + 2)) {
     uint8_t* at = span->bytes + span->used;
     if (copy_short(at + 2, name, bytes) == 0) {
       at[0] = TAG(SPAN_NAME, WIRE_BYTES);
@@ -75,7 +74,7 @@ static void put_template(struct span* span, const struct otlpshm_template* from,
     span->name_field_bytes = from->name_field_bytes;
     span->name_hash = from->name_hash;
   }
-  if (LIKELY(span->limit - span->used >= bytes + TEMPLATE_CHUNK)) {
+  if (LIKELY(fits(span, (size_t)bytes + TEMPLATE_CHUNK))) {
     copy_chunks(span->bytes + span->used, from->encoded + skipped, bytes);
   } else {
     memcpy(span->bytes + span->used, from->encoded + skipped, bytes);
