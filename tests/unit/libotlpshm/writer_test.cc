@@ -251,18 +251,39 @@ TEST_CASE("writer: a segment that nobody wrote to goes with its writer, without 
   });
 }
 
-TEST_CASE("writer: drops that no segment holds yet are in the segment that a shutdown leaves") {
-  const PrivateDirectory directory;
-  in_child([&] {
-    StateFile state(directory);
-    otlpshm_writer* writer = open_writer(directory.path(), kSmall);
-    const std::string path = directory.segment();
-    const SegmentFile segment(path);
-    AckFile ack(path);
+namespace {
+
+// A writer whose one span a daemon has settled.
+struct Settled {
+  explicit Settled(const PrivateDirectory& directory)
+      : state(directory),
+        writer(open_writer(directory.path(), kSmall)),
+        path(directory.segment()),
+        segment(path),
+        ack(path),
+        current(writer->attachment->current) {
     look(writer);
     REQUIRE(write_span(writer) == OTLPSHM_OK);
     ack.settle_all(segment);
-    otlpshm_segment* const current = writer->attachment->current;
+  }
+
+  StateFile state;
+  otlpshm_writer* writer;
+  std::string path;
+  SegmentFile segment;
+  AckFile ack;
+  otlpshm_segment* current;
+};
+
+}  // namespace
+
+TEST_CASE("writer: drops that no segment holds yet are in the segment that a shutdown leaves") {
+  const PrivateDirectory directory;
+  in_child([&] {
+    const Settled settled(directory);
+    otlpshm_writer* const writer = settled.writer;
+    const SegmentFile& segment = settled.segment;
+    otlpshm_segment* const current = settled.current;
     for (std::uint32_t& use : current->uses) use = 0x80000001;  // so many threads look at it
     REQUIRE(commit_record(writer->attachment, kSmall, 'x') == OTLPSHM_ERROR_DROPPED);
     for (std::uint32_t& use : current->uses) use = 0;
@@ -270,27 +291,22 @@ TEST_CASE("writer: drops that no segment holds yet are in the segment that a shu
     REQUIRE(otlpshm_shutdown(writer, 0) == OTLPSHM_OK);
     REQUIRE(segment.dropped(otlpshm_drop_record_too_large) == 1);
     REQUIRE(segment.dropped_total() == 1);
-    REQUIRE(access(path.c_str(), F_OK) == 0);  // the daemon has not seen that yet
+    REQUIRE(access(settled.path.c_str(), F_OK) == 0);  // the daemon has not seen that yet
   });
 }
 
 TEST_CASE("writer: such drops are in it also when a late thread outlasts the shutdown") {
   const PrivateDirectory directory;
   in_child([&] {
-    StateFile state(directory);
-    otlpshm_writer* writer = open_writer(directory.path(), kSmall);
-    const std::string path = directory.segment();
-    const SegmentFile segment(path);
-    AckFile ack(path);
-    look(writer);
-    REQUIRE(write_span(writer) == OTLPSHM_OK);
-    ack.settle_all(segment);
-    otlpshm_segment* const current = writer->attachment->current;
+    const Settled settled(directory);
+    otlpshm_writer* const writer = settled.writer;
+    const SegmentFile& segment = settled.segment;
+    otlpshm_segment* const current = settled.current;
     current->lanes[0].lease = 0x80000001;  // no tid of this process, and never gone
     (void)otlpshm_attach_drop_later(writer->attachment, otlpshm_drop_forked);
     REQUIRE(otlpshm_shutdown(writer, 0) == OTLPSHM_OK);
     REQUIRE(segment.dropped(otlpshm_drop_forked) == 1);
-    REQUIRE(access(path.c_str(), F_OK) == 0);
+    REQUIRE(access(settled.path.c_str(), F_OK) == 0);
     store_release_u32(&current->lanes[0].lease, OTLPSHM_LEASE_FREE);
     REQUIRE(stats_of(open_writer(directory.path())).dropped[otlpshm_drop_forked] == 1);
     REQUIRE(segment.dropped_total() == 1);
