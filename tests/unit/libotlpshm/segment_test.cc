@@ -247,7 +247,11 @@ TEST_CASE("segment: a failure leaves no file behind") {
   });
 }
 
-TEST_CASE("segment: on a full tmpfs a lane stays as it is, and grows when tried a second later") {
+namespace {
+
+// Two lanes that a tmpfs of their own has no room to fill; the body runs in a child.
+template <typename Body>
+void on_a_small_tmpfs(Body body) {
   if (geteuid() != 0) return;
   const PrivateDirectory directory;
   if (mount("tmpfs", directory.path().c_str(), "tmpfs", 0, "size=1700k") != 0) return;
@@ -256,6 +260,16 @@ TEST_CASE("segment: on a full tmpfs a lane stays as it is, and grows when tried 
     REQUIRE(alone.status == OTLPSHM_OK);
     otlpshm_segment_start(&alone.segment);
     otlpshm_segment_open_lane(&alone.segment, 1);
+    body(directory, alone);
+  });
+  CHECK(umount2(directory.path().c_str(), MNT_DETACH) == 0);
+  CHECK(status == 0);
+}
+
+}  // namespace
+
+TEST_CASE("segment: on a full tmpfs a lane stays as it is, and grows when tried a second later") {
+  on_a_small_tmpfs([](const PrivateDirectory& directory, Alone& alone) {
     const std::string filler = fill_up(directory);
     otlpshm_lane* lane = &alone.segment.lanes[1];
     const std::uint64_t before = blocks_of(directory.segment());
@@ -269,19 +283,10 @@ TEST_CASE("segment: on a full tmpfs a lane stays as it is, and grows when tried 
     REQUIRE(otlpshm_segment_populate(&alone.segment, lane, 100, now + 1'000'000'000));
     REQUIRE(lane->populated == kUnit);
   });
-  CHECK(umount2(directory.path().c_str(), MNT_DETACH) == 0);
-  CHECK(status == 0);
 }
 
 TEST_CASE("segment: on a full tmpfs lane 0 goes on to its end, whatever another lane was refused") {
-  if (geteuid() != 0) return;
-  const PrivateDirectory directory;
-  if (mount("tmpfs", directory.path().c_str(), "tmpfs", 0, "size=1700k") != 0) return;
-  const int status = status_of_child([&] {
-    Alone alone(directory.path(), (16 + 4) * kUnit);
-    REQUIRE(alone.status == OTLPSHM_OK);
-    otlpshm_segment_start(&alone.segment);
-    otlpshm_segment_open_lane(&alone.segment, 1);
+  on_a_small_tmpfs([](const PrivateDirectory& directory, Alone& alone) {
     (void)fill_up(directory);
     otlpshm_lane* lanes = alone.segment.lanes;
     const std::uint64_t now = otlpshm_clock_monotonic();
@@ -292,8 +297,6 @@ TEST_CASE("segment: on a full tmpfs lane 0 goes on to its end, whatever another 
     }
     std::memset(lanes[0].area, 'x', lanes[0].bytes);
   });
-  CHECK(umount2(directory.path().c_str(), MNT_DETACH) == 0);
-  CHECK(status == 0);
 }
 
 TEST_CASE("segment: lane 0 keeps its space when the kernel does not let it grow") {
